@@ -1,7 +1,7 @@
 """What is written about a call: the call detail record and the two kinds of journal entry.
 
-The record is filled while the call lives and written twice: once when the call is about to be answered (START, so that
-an engine that dies leaves proof of the call) and once when everything is known (END). Both carry the same `record_id`.
+The record is filled while the call lives and written twice: when the call is about to be answered (START, so
+that an engine that dies leaves proof of the call) and when everything is known (END), with the same `record_id`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ RECORD_SCHEMA = 1
 
 
 class EntryKind(IntEnum):
-    """START: the call is being answered, the record is not complete. END: the record, one for each attempt."""
+    """START: the call is being answered, the rest is to come. END: the record, one for each attempt."""
 
     START = 0
     END = 1
@@ -19,11 +19,11 @@ class EntryKind(IntEnum):
 
 @dataclass(slots=True)
 class CallRecord:
-    """One attempt; names and order as in the contract's call detail record, None where a field does not apply.
+    """One attempt; the contract's fields by name and order, None where one does not apply.
 
     Times are integer milliseconds since the epoch, UTC; `ring_ms` and `talk_ms` are milliseconds. `caller` and
     `callee` are E.164 with `+`; `dialled` and `shown` are digits. Words (`type`, `model`, `direction`,
-    `disposition`, `reason`, `released_by`) are the contract's own spellings.
+    `disposition`, `reason`, `released_by`) are spelt as the contract spells them.
     """
 
     schema: int = RECORD_SCHEMA
@@ -62,7 +62,7 @@ class CallRecord:
     attempts: int = 1
 
     def close(self, release_time: int) -> None:
-        """Sets the release time and from it the two spans: ringing until answered or given up, talk since the answer."""
+        """Sets the release time and the two spans: ringing until answered or given up, talk since the answer."""
         self.release_time = release_time
         if self.ringing_time is not None:
             rang_until = release_time if self.answer_time is None else self.answer_time
