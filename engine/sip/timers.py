@@ -1,0 +1,99 @@
+"""Timer values of RFC 3261 (table 4) and the one wheel that all timers of the core turn on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final
+
+NEVER: Final = 1e18  # seconds; later than any clock gets
+_ROUNDING: Final = 1e-6  # seconds; a slot's own time must count as reached although 57 / 100 * 100 < 57
+
+
+@dataclass(slots=True)
+class TimerValues:
+    """Durations in seconds, named as in RFC 3261 appendix A and RFC 6026; all follow from T1, T2 and T4."""
+
+    t1: float = 0.5
+    t2: float = 4.0
+    t4: float = 5.0
+
+    @property
+    def transaction(self) -> float:
+        """64·T1: timers B, D, F, H, J, L and M, and how long a 2xx waits for its ACK.
+
+        D is at least 32 s by 17.1.1.2, which 64·T1 is at the default T1; a lab's shorter T1 shortens it too.
+        """
+        return 64 * self.t1
+
+    @property
+    def give_up(self) -> float:
+        """50·T1: when a relayed non-INVITE request is given up, so that its own answer still
+        arrives before the asker's timer F (RFC 4320)."""
+        return 50 * self.t1
+
+
+class Timed:
+    """Something with at most one place on the wheel: it stands at its earliest deadline.
+
+    `deadline` is in seconds of the core's clock, NEVER for none; `wake` is called once it has passed.
+    """
+
+    __slots__ = ("deadline", "slot")
+
+    def __init__(self) -> None:
+        self.deadline: float = NEVER
+        self.slot: int = 0
+
+    def wake(self, now: float) -> None:
+        raise AssertionError("a Timed says what it does when it wakes")
+
+
+class TimerWheel:
+    """Deadlines in slots of one tick. Moving a deadline later or dropping it costs nothing: the entry is
+    looked at again when its old slot comes round."""
+
+    __slots__ = ("_heap", "_per_second", "_slots")
+
+    def __init__(self, tick: float = 0.01) -> None:
+        self._per_second: float = 1.0 / tick
+        self._slots: dict[int, list[Timed]] = {}
+        self._heap: list[int] = []
+
+    def schedule(self, timed: Timed, deadline: float) -> None:
+        """Sets the deadline of `timed`; it wakes at most one tick after it."""
+        timed.deadline = deadline
+        if deadline >= NEVER:
+            return
+        slot = int(deadline * self._per_second) + 1
+        if 0 < timed.slot <= slot:
+            return
+        timed.slot = slot
+        waiting = self._slots.get(slot)
+        if waiting is None:
+            self._slots[slot] = [timed]
+            heappush(self._heap, slot)
+        else:
+            waiting.append(timed)
+
+    def expire(self, now: float) -> None:
+        """Wakes everything whose deadline is not after `now`, in order of slots."""
+        now += _ROUNDING
+        current = int(now * self._per_second)
+        heap = self._heap
+        while heap and heap[0] <= current:
+            slot = heappop(heap)
+            for timed in self._slots.pop(slot):
+                if timed.slot != slot:
+                    continue  # moved to an earlier slot since, and woken there
+                timed.slot = 0
+                if timed.deadline <= now:
+                    timed.deadline = NEVER
+                    timed.wake(now)
+                elif timed.deadline < NEVER:
+                    self.schedule(timed, timed.deadline)
+
+    @property
+    def next_deadline(self) -> float:
+        """When `expire` next has something to look at; NEVER when nothing waits."""
+        return self._heap[0] / self._per_second if self._heap else NEVER

@@ -1,0 +1,141 @@
+"""What the four transaction machines share: the table's shape, the layer they live in, their users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.sip.flow import Flow, Outbox
+from engine.sip.message import Request, Response
+from engine.sip.timers import NEVER, Timed, TimerValues, TimerWheel
+
+
+class IllegalInput(AssertionError):
+    """A machine was given an input that its RFC figure has no row for: our own fault, never a peer's."""
+
+
+class ClientUser(Protocol):
+    """Who sent a request and hears what became of it."""
+
+    def on_response(self, response: Response, now: float) -> None: ...
+
+    def on_timeout(self, now: float) -> None:
+        """No final answer in 64·T1: to be treated as a 408 (RFC 3261 8.1.3.1)."""
+        ...
+
+    def on_transport_error(self, now: float) -> None:
+        """It could not be sent: to be treated as a 503 (RFC 3261 8.1.3.1)."""
+        ...
+
+
+class ServerUser(Protocol):
+    """Who answers an INVITE and hears how the answer fared."""
+
+    def on_transport_error(self, now: float) -> None: ...
+
+
+class Layer:
+    """What transactions need of the endpoint: the outbox, the wheel, the timer values and how to be forgotten."""
+
+    __slots__ = ("clients", "outbox", "retransmitted", "servers", "timers", "wheel")
+
+    def __init__(
+        self, outbox: Outbox, wheel: TimerWheel, timers: TimerValues, retransmitted: Callable[[str], None]
+    ) -> None:
+        self.outbox = outbox
+        self.wheel = wheel
+        self.timers = timers
+        self.retransmitted = retransmitted  # called with "in" or "out"
+        self.clients: dict[str, ClientTransaction] = {}
+        self.servers: dict[str, ServerTransaction] = {}
+
+
+class Transaction(Timed):
+    """At most two timers run at once: one that repeats a message and one that ends the wait."""
+
+    __slots__ = ("end_at", "flow", "interval", "key", "layer", "repeat_at", "sent", "state")
+
+    def __init__(self, layer: Layer, key: str, flow: Flow, state: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.key = key
+        self.flow = flow
+        self.state = state
+        self.sent: bytes = b""  # the last message sent, as long as it may have to be repeated
+        self.interval: float = 0.0
+        self.repeat_at: float = NEVER
+        self.end_at: float = NEVER
+
+    def transmit(self, data: bytes) -> None:
+        self.sent = data
+        self.layer.outbox.append((self.flow, data))
+
+    def retransmit(self) -> None:
+        if self.sent:
+            self.layer.outbox.append((self.flow, self.sent))
+            self.layer.retransmitted("out")
+
+    def start_repeating(self, now: float) -> None:
+        """First repeat after T1; over a reliable transport never."""
+        if not self.flow.reliable:
+            self.interval = self.layer.timers.t1
+            self.repeat_at = now + self.interval
+
+    def repeat_after(self, now: float, interval: float) -> None:
+        self.interval = interval
+        self.repeat_at = now + interval
+
+    def stop_repeating(self) -> None:
+        self.repeat_at = NEVER
+
+    def end_after(self, now: float, seconds: float) -> None:
+        self.end_at = now + seconds
+
+    def rearm(self) -> None:
+        """Puts the earlier of the two timers onto the wheel."""
+        self.layer.wheel.schedule(self, self.repeat_at if self.repeat_at < self.end_at else self.end_at)
+
+
+class ClientTransaction(Transaction):
+    """One request of ours. `user` may be replaced while responses can still come."""
+
+    __slots__ = ("user",)
+
+    def __init__(self, layer: Layer, key: str, flow: Flow, state: int, user: ClientUser) -> None:
+        super().__init__(layer, key, flow, state)
+        self.user = user
+        layer.clients[key] = self
+
+    def receive(self, response: Response, now: float) -> None:
+        raise AssertionError("each client machine has its own")
+
+    def transport_failed(self, now: float) -> None:
+        raise AssertionError("each client machine has its own")
+
+    def forget(self) -> None:
+        self.layer.clients.pop(self.key, None)
+
+
+class ServerTransaction(Transaction):
+    """One request of theirs. `head` and `tail` are the parts of every answer that come from the request."""
+
+    __slots__ = ("request", "to_tag")
+
+    def __init__(self, layer: Layer, key: str, flow: Flow, state: int, request: Request) -> None:
+        super().__init__(layer, key, flow, state)
+        self.request: Request | None = request
+        self.to_tag = ""
+        layer.servers[key] = self
+
+    def receive(self, request: Request, now: float) -> None:
+        """The request again, or its ACK."""
+        raise AssertionError("each server machine has its own")
+
+    def send(self, status: int, data: bytes, now: float) -> None:
+        raise AssertionError("each server machine has its own")
+
+    def transport_failed(self, now: float) -> None:
+        raise AssertionError("each server machine has its own")
+
+    def forget(self) -> None:
+        self.layer.servers.pop(self.key, None)
