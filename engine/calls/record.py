@@ -1,7 +1,7 @@
 """What is written about a call: the call detail record and the two kinds of journal entry.
 
-The record is filled while the call lives and written twice: when the call is about to be answered (START, so
-that an engine that dies leaves proof of the call) and when everything is known (END), with the same `record_id`.
+The record is filled while the call lives and written twice: when the call is about to be answered (START,
+so that an engine that dies leaves proof of it) and when everything is known (END), with one `record_id`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class EntryKind(IntEnum):
 class CallRecord:
     """One attempt; the contract's fields by name and order, None where one does not apply.
 
-    Times are integer milliseconds since the epoch, UTC; `ring_ms` and `talk_ms` are milliseconds. `caller` and
+    Times are milliseconds since the epoch, UTC, `ring_ms` and `talk_ms` milliseconds. `caller` and
     `callee` are E.164 with `+`; `dialled` and `shown` are digits. Words (`type`, `model`, `direction`,
     `disposition`, `reason`, `released_by`) are spelt as the contract spells them.
     """
@@ -62,7 +62,7 @@ class CallRecord:
     attempts: int = 1
 
     def close(self, release_time: int) -> None:
-        """Sets the release time and the two spans: ringing until answered or given up, talk since the answer."""
+        """Sets the release time and the spans: ringing until answered or given up, talk since the answer."""
         self.release_time = release_time
         if self.ringing_time is not None:
             rang_until = release_time if self.answer_time is None else self.answer_time
