@@ -1,0 +1,153 @@
+"""May this call be? The steps of authorization, in their order; the first failure decides.
+
+`screen` takes the steps that need no store; it says which look-up is needed. `decide` goes on with what was
+found. Neither waits, keeps state or knows the time of day: the caller brings all of it.
+
+A stranger is refused as if nobody were bound on the number: same status, cause and phrase, after the same
+look-up. Only the record tells them apart (unless the policy says that strangers get 403).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.authorization.reason import ANSWER, Answer, Reason
+from engine.numbering.binding import Found, NumberBinding
+from engine.numbering.numbers import Dialled, DialledKind, MaskedNumber, RealNumber
+from engine.numbering.translation import Translation, Untranslatable, translate
+from engine.routing.trunks import Trunk, TrunkTable
+
+
+@dataclass(slots=True)
+class Policy:
+    """What operators may choose. `strangers`: "404" or "403". `own_prefixes`: 700 prefixes looked up here."""
+
+    strangers: str = "404"
+    own_prefixes: tuple[str, ...] = ("700",)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """`trunk`: where it came from, None for an unknown source. `caller`: as far as the trunk's identity is
+    believed, None when nobody vouches for him or it is no real number. `dialled`: of the Request-URI."""
+
+    trunk: Trunk | None
+    caller: RealNumber | None
+    dialled: Dialled
+
+
+@dataclass(slots=True, frozen=True)
+class Refused:
+    """`status` and Q.850 `cause` go to the caller, `reason` goes into the record."""
+
+    reason: Reason
+    status: int
+    cause: int
+
+
+@dataclass(slots=True)
+class Ask:
+    """Nothing against it so far: look up who stands behind `number` for `caller`, then `decide`."""
+
+    number: MaskedNumber
+    caller: RealNumber
+
+
+@dataclass(slots=True)
+class Interconnected:
+    """The number belongs to another carrier's platform: send it there untranslated, the caller in trusted
+    form."""
+
+    trunk: Trunk
+    number: MaskedNumber
+
+
+@dataclass(slots=True)
+class Admitted:
+    """Ring `translation.callee` through `trunk`."""
+
+    binding: NumberBinding
+    translation: Translation
+    trunk: Trunk
+
+
+class Gate:
+    """Authorization under one policy and one table of trunks. A reload makes a new one."""
+
+    def __init__(self, policy: Policy, trunks: TrunkTable) -> None:
+        self._trunks = trunks
+        self._own_prefixes = _longest_first(policy.own_prefixes)
+        self._refusals = {reason: _refused(reason, answer) for reason, answer in ANSWER.items()}
+        if policy.strangers == "403":
+            self._refusals[Reason.NOT_A_PARTY] = Refused(Reason.NOT_A_PARTY, 403, 21)
+
+    def refusal(self, reason: Reason) -> Refused:
+        """What a refusal for `reason` answers under this policy."""
+        return self._refusals[reason]
+
+    def screen(self, attempt: Attempt) -> Refused | Ask | Interconnected:
+        """Steps 1 to 3: the source, the caller, the dialled number.
+
+        The caller must be a mobile number: fixed lines may be called, not call, and are `unverified`.
+        """
+        trunk = attempt.trunk
+        if trunk is None or not trunk.enabled:
+            return self._refusals[Reason.UNKNOWN_SOURCE]
+        caller = attempt.caller
+        if caller is None or not caller.is_mobile:
+            return self._refusals[Reason.UNVERIFIED]
+        number = attempt.dialled.number
+        if number is None:
+            incomplete = attempt.dialled.kind == DialledKind.INCOMPLETE
+            return self._refusals[Reason.INCOMPLETE_NUMBER if incomplete else Reason.NOT_BOUND]
+        own = self._own_prefix_length(number)
+        carrier = self._trunks.interconnect(number, own)
+        if carrier is not None:
+            if not carrier.enabled:
+                return self._refusals[Reason.TRUNK_DOWN]
+            return Interconnected(carrier, number)
+        if own == 0:
+            return self._refusals[Reason.NOT_BOUND]
+        return Ask(number, caller)
+
+    def decide(self, attempt: Attempt, found: Found, utc: float) -> Admitted | Refused:
+        """Step 4 for an attempt that was screened to `Ask`: party, expiry, direction, call-back, then the way
+        out.
+
+        `found` is what the store answered to it, `utc` the time of the attempt in unix seconds. A callee whom
+        no enabled trunk takes is `trunk_down`.
+        """
+        binding = found.binding
+        if binding is None:
+            return self._refusals[Reason.NOT_A_PARTY if found.number_bound else Reason.NOT_BOUND]
+        number, caller = attempt.dialled.number, attempt.caller
+        if number is None or caller is None:
+            return self._refusals[Reason.UNVERIFIED]
+        translation = translate(binding, number, caller, found.last_caller)
+        if translation is Untranslatable.NOT_A_PARTY:
+            return self._refusals[Reason.NOT_A_PARTY]
+        if binding.expired(utc):
+            return self._refusals[Reason.EXPIRED]
+        if not isinstance(translation, Translation):
+            direction = translation is Untranslatable.DIRECTION
+            return self._refusals[Reason.DIRECTION if direction else Reason.NO_CALLBACK]
+        trunk = self._trunks.for_callee(translation.callee)
+        if trunk is None:
+            return self._refusals[Reason.TRUNK_DOWN]
+        return Admitted(binding, translation, trunk)
+
+    def _own_prefix_length(self, number: MaskedNumber) -> int:
+        """Digits of the longest own prefix of `number`, 0 for none. A trunk's prefix must be longer than it:
+        on a tie the number is ours, because sending our own numbers away would show callers to another
+        carrier."""
+        for prefix in self._own_prefixes:
+            if number.digits.startswith(prefix):
+                return len(prefix)
+        return 0
+
+
+def _longest_first(prefixes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(prefixes, key=len, reverse=True))
+
+
+def _refused(reason: Reason, answer: Answer) -> Refused:
+    return Refused(reason, answer.status, answer.cause)
