@@ -9,7 +9,7 @@ from engine.sip.flow import Flow
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.timers import NEVER
-from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer
+from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer, Table
 
 
 class State(IntEnum):
@@ -44,7 +44,7 @@ class Action(IntEnum):
 
 S, I, A = State, Input, Action
 
-TABLE: Final[dict[tuple[State, Input], tuple[State, tuple[Action, ...]]]] = {
+TABLE: Final[Table] = {
     (S.CALLING, I.PROVISIONAL): (S.PROCEEDING, (A.STOP, A.PASS)),
     (S.CALLING, I.SUCCESS): (S.ACCEPTED, (A.START_M, A.PASS)),
     (S.CALLING, I.FAILURE): (S.COMPLETED, (A.START_D, A.ACK, A.PASS)),
@@ -75,7 +75,14 @@ class InviteClient(ClientTransaction):
     __slots__ = ("request", "via")
 
     def __init__(
-        self, layer: Layer, key: str, flow: Flow, request: OutgoingRequest, via: str, user: ClientUser, now: float
+        self,
+        layer: Layer,
+        key: str,
+        flow: Flow,
+        request: OutgoingRequest,
+        via: str,
+        user: ClientUser,
+        now: float,
     ) -> None:
         super().__init__(layer, key, flow, State.CALLING, user)
         self.request = request
@@ -111,7 +118,7 @@ class InviteClient(ClientTransaction):
             self.rearm()
 
     def _step(self, given: Input, response: Response | None, now: float) -> None:
-        row = TABLE.get((State(self.state), given))
+        row = TABLE.get((self.state, given))
         if row is None:
             raise IllegalInput(f"INVITE client: {State(self.state).name}, {given.name}")
         self.state, actions = row

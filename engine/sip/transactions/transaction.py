@@ -10,6 +10,10 @@ from engine.sip.message import Request, Response
 from engine.sip.timers import NEVER, Timed, TimerValues, TimerWheel
 
 
+# (state, input) → (next state, actions). Keys are each machine's own IntEnums.
+Table = dict[tuple[int, int], tuple[int, tuple[int, ...]]]
+
+
 class IllegalInput(AssertionError):
     """A machine was given an input that its RFC figure has no row for: our own fault, never a peer's."""
 
@@ -29,9 +33,11 @@ class ClientUser(Protocol):
 
 
 class ServerUser(Protocol):
-    """Who answers an INVITE and hears how the answer fared."""
+    """Who answers an INVITE and hears that its sender gave up."""
 
-    def on_transport_error(self, now: float) -> None: ...
+    def on_cancel(self, request: Request, now: float) -> None:
+        """A CANCEL for it came; it has been answered already (RFC 3261 9.2)."""
+        ...
 
 
 class Layer:
@@ -117,24 +123,37 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """One request of theirs. `head` and `tail` are the parts of every answer that come from the request."""
+    """One request of theirs. `head`, `to` and `tail` are the parts of every answer that come from it (8.2.6.2):
+    the Via lines and From, the To value, Call-ID and CSeq. `request` is let go with the final answer."""
 
-    __slots__ = ("request", "to_tag")
+    __slots__ = ("head", "method", "request", "tail", "to", "user")
 
     def __init__(self, layer: Layer, key: str, flow: Flow, state: int, request: Request) -> None:
         super().__init__(layer, key, flow, state)
         self.request: Request | None = request
-        self.to_tag = ""
+        self.method = request.method
+        self.user: ServerUser | None = None
+        self.head = ""
+        self.to = ""
+        self.tail = ""
         layer.servers[key] = self
+
+    @property
+    def answered(self) -> bool:
+        """True once a final response has been sent."""
+        raise AssertionError("each server machine has its own")
+
+    @property
+    def accepted(self) -> bool:
+        """True for an INVITE with a 2xx: its ACK is the user's (RFC 6026)."""
+        return False
 
     def receive(self, request: Request, now: float) -> None:
         """The request again, or its ACK."""
         raise AssertionError("each server machine has its own")
 
     def send(self, status: int, data: bytes, now: float) -> None:
-        raise AssertionError("each server machine has its own")
-
-    def transport_failed(self, now: float) -> None:
+        """Sends a response of ours; a second final one is an IllegalInput."""
         raise AssertionError("each server machine has its own")
 
     def forget(self) -> None:

@@ -1,0 +1,160 @@
+"""Dialogs: what two user agents must remember to go on talking (RFC 3261 section 12)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from engine.sip.flow import Flow
+from engine.sip.headers import MalformedHeader, NameAddr
+from engine.sip.message import Request, Response
+from engine.sip.outgoing import OutgoingRequest
+from engine.sip.uri import MalformedUri, SipUri, parse_uri
+
+_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One dialog, early or confirmed, seen from the engine.
+
+    `local` and `remote` are the values of From and To in a request of ours, tags included. `flow` is where the
+    far end last sent from; `target_flow` is where requests to it go.
+    """
+
+    call_id: str
+    local: str
+    remote: str
+    local_tag: str
+    remote_tag: str
+    remote_target: str
+    routes: list[str]
+    local_cseq: int
+    remote_cseq: int  # 0: none received yet
+    flow: Flow
+    target_flow: Flow
+
+    def request(
+        self, method: str, headers: str = "", body: str = "", max_forwards: int = 70
+    ) -> OutgoingRequest:
+        """The next request of ours in this dialog (12.2.1.1); counts CSeq up."""
+        self.local_cseq += 1
+        return self._build(method, self.local_cseq, headers, body, max_forwards)
+
+    def ack(self, cseq: int, headers: str = "", body: str = "", max_forwards: int = 70) -> OutgoingRequest:
+        """The ACK to a 2xx of the INVITE with that CSeq number (13.2.2.4)."""
+        return self._build("ACK", cseq, headers, body, max_forwards)
+
+    def refresh_target(self, contact: NameAddr | None, flow: Flow) -> None:
+        """Takes the Contact of a target refresh request or its 2xx (12.2.1.2, 12.2.2) and its source."""
+        self.flow = flow
+        if contact is None or contact.uri == self.remote_target:
+            return
+        target = _target(contact)
+        if target is not None:
+            self.remote_target = target
+            self.target_flow = destination(self.routes[0] if self.routes else target, flow)
+
+    def _build(self, method: str, cseq: int, headers: str, body: str, max_forwards: int) -> OutgoingRequest:
+        uri = self.remote_target
+        routes = ""
+        if self.routes:
+            if _is_loose(self.routes[0]):
+                following = self.routes
+            else:
+                # A strict router wants itself in the Request-URI and the target last (12.2.1.1).
+                uri = NameAddr.parse(self.routes[0]).uri
+                following = [*self.routes[1:], f"<{self.remote_target}>"]
+            routes = "".join([f"Route: {route}\r\n" for route in following])
+        return OutgoingRequest(
+            method, uri, self.local, self.remote, self.call_id, cseq, max_forwards, routes, headers, body
+        )
+
+
+def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
+    """The UAS side, from an INVITE that came in over `flow` (12.1.1). Raises MalformedHeader without a usable Contact."""
+    target = _target(request.contact)
+    if target is None:
+        raise MalformedHeader("Contact is missing or no sip or tel URI")
+    routes = request.values("record-route")
+    return Dialog(
+        call_id=request.call_id,
+        local=f"{request.value('to')};tag={local_tag}",
+        remote=request.value("from"),
+        local_tag=local_tag,
+        remote_tag=request.from_tag,
+        remote_target=target,
+        routes=routes,
+        local_cseq=0,
+        remote_cseq=request.cseq,
+        flow=flow,
+        target_flow=destination(routes[0] if routes else target, flow),
+    )
+
+
+def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, flow: Flow) -> Dialog:
+    """The UAC side, from a response with a To tag to an INVITE of ours (12.1.2).
+
+    A provisional response may leave its Contact out; the Request-URI stands in until the 2xx brings one.
+    """
+    target = _target(response.contact) or sent.uri
+    routes = response.values("record-route")
+    routes.reverse()
+    return Dialog(
+        call_id=sent.call_id,
+        local=sent.from_,
+        remote=response.value("to"),
+        local_tag=local_tag,
+        remote_tag=response.to_tag,
+        remote_target=target,
+        routes=routes,
+        local_cseq=sent.cseq,
+        remote_cseq=0,
+        flow=flow,
+        target_flow=destination(routes[0] if routes else target, flow),
+    )
+
+
+def destination(hop: str, source: Flow) -> Flow:
+    """Where a request to `hop` (a URI, or a Route value) goes; `source` is where its side last sent from.
+
+    Names are never looked up on the call path: they lead back to the source, and so does what is no sip URI.
+    A connection is used again as long as it stands and leads to the same host.
+    """
+    try:
+        uri = parse_uri(NameAddr.parse(hop).uri if "<" in hop else hop)
+    except (MalformedUri, MalformedHeader):
+        return source
+    if not isinstance(uri, SipUri) or _ADDRESS.fullmatch(uri.host) is None:
+        return source
+    transport = uri.params.get("transport", "").lower() or (
+        source.transport if uri.host == source.host and uri.port == source.port else "udp"
+    )
+    port = uri.port or 5060
+    if transport == source.transport and uri.host == source.host:
+        if port == source.port:
+            return source
+        return Flow(transport, uri.host, port, source.local, source.trunk)
+    if transport not in ("udp", "tcp"):
+        return source
+    return Flow(transport, uri.host, port, 0, source.trunk)
+
+
+def _target(contact: NameAddr | None) -> str | None:
+    """The URI of a Contact, None where it is none that a request could be sent to."""
+    if contact is None:
+        return None
+    try:
+        parse_uri(contact.uri)
+    except MalformedUri:
+        return None
+    return contact.uri
+
+
+def _is_loose(route: str) -> bool:
+    try:
+        uri = parse_uri(NameAddr.parse(route).uri)
+    except (MalformedUri, MalformedHeader):
+        return True
+    return isinstance(uri, SipUri) and "lr" in uri.params

@@ -1,0 +1,259 @@
+"""The endpoint: bytes in, bytes out. It parses, finds the transaction, and hands the rest to the core above.
+
+It owns no socket and no clock: `receive` takes a datagram or a framed message with its flow and the time,
+`expire` the time; what is to be sent lies in the outbox, and `next_deadline` says when to come again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from engine.sip.flow import Flow, Outbox
+from engine.sip.message import MalformedMessage, Request, Response, parse_message
+from engine.sip.outgoing import OutgoingRequest
+from engine.sip.phrases import PHRASES, phrase
+from engine.sip.timers import TimerValues, TimerWheel
+from engine.sip.transactions.invite_client import InviteClient
+from engine.sip.transactions.invite_server import InviteServer
+from engine.sip.transactions.non_invite_client import NonInviteClient
+from engine.sip.transactions.non_invite_server import NonInviteServer
+from engine.sip.transactions.transaction import ClientUser, Layer, ServerTransaction
+from engine.sip.via import answer_flow, answered_vias, server_key
+
+COOKIE = "z9hG4bK"  # RFC 3261 8.1.1.7
+
+
+class Core(Protocol):
+    """What decides about requests: the transaction user of everything that starts with a request of theirs."""
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A new request other than ACK and a CANCEL that found its INVITE; to be answered."""
+        ...
+
+    def on_ack(self, request: Request, flow: Flow, now: float) -> None:
+        """The ACK to a 2xx."""
+        ...
+
+
+class Identifiers(Protocol):
+    """Where randomness comes from."""
+
+    def token(self) -> str:
+        """16 hexadecimal digits that nobody can guess and that never come twice."""
+        ...
+
+
+class Tally(Protocol):
+    """Counters of messages; labels are bounded by who counts."""
+
+    def sip_request(self, method: str, direction: str, trunk: str) -> None: ...
+    def sip_response(self, method: str, code: int, direction: str, trunk: str) -> None: ...
+    def retransmission(self, direction: str) -> None: ...
+    def malformed(self, kind: str) -> None: ...
+
+
+class Endpoint:
+    """The transaction layer and its door. `sent_by` maps a transport to the host:port of our Via."""
+
+    def __init__(
+        self,
+        core: Core,
+        timers: TimerValues,
+        identifiers: Identifiers,
+        tally: Tally,
+        outbox: Outbox,
+        sent_by: dict[str, str],
+    ) -> None:
+        self.outbox = outbox
+        self.timers = timers
+        self.wheel = TimerWheel()
+        self._core = core
+        self._identifiers = identifiers
+        self._tally = tally
+        self._sent_by = sent_by
+        self._layer = Layer(outbox, self.wheel, timers, tally.retransmission)
+
+    # --- in ---
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """One datagram or one framed message."""
+        try:
+            message = parse_message(data)
+        except MalformedMessage as malformed:
+            self._tally.malformed(malformed.kind)
+            self._refuse(malformed, flow)
+            return
+        if isinstance(message, Response):
+            self._receive_response(message, flow, now)
+        else:
+            self._receive_request(message, flow, now)
+
+    def expire(self, now: float) -> None:
+        """Everything whose time has come by `now` happens."""
+        self.wheel.expire(now)
+
+    @property
+    def next_deadline(self) -> float:
+        return self.wheel.next_deadline
+
+    @property
+    def transactions_active(self) -> int:
+        return len(self._layer.servers) + len(self._layer.clients)
+
+    def transport_failed(self, flow: Flow, now: float) -> None:
+        """Nothing can be sent to `flow`: what waits there for an answer hears of it at once (8.1.3.1)."""
+        waiting = [
+            client
+            for client in self._layer.clients.values()
+            if client.flow is flow
+            or (
+                client.flow.transport == flow.transport
+                and client.flow.host == flow.host
+                and client.flow.port == flow.port
+            )
+        ]
+        for client in waiting:
+            client.transport_failed(now)
+
+    # --- out ---
+
+    def send_request(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> None:
+        """Sends a request other than INVITE, CANCEL and ACK in a transaction of its own."""
+        key = COOKIE + self._identifiers.token()
+        self._tally.sip_request(request.method, "out", flow.trunk)
+        NonInviteClient(self._layer, key, flow, request.render(self._via(flow, key)), user, now)
+
+    def send_invite(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> InviteClient:
+        key = COOKIE + self._identifiers.token()
+        self._tally.sip_request("INVITE", "out", flow.trunk)
+        return InviteClient(self._layer, key, flow, request, self._via(flow, key), user, now)
+
+    def send_cancel(self, invite: InviteClient, headers: str, now: float) -> None:
+        """Sends the CANCEL of an INVITE of ours; the caller has seen to it that a provisional response came (9.1)."""
+        cancel = invite.request.accompanying("CANCEL", invite.request.to, headers)
+        self._tally.sip_request("CANCEL", "out", invite.flow.trunk)
+        NonInviteClient(
+            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), _Unheard(), now
+        )
+
+    def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
+        """Sends the ACK to a 2xx, a transaction of its own without a machine (13.2.2.4); returns it for repeats."""
+        data = request.render(self._via(flow, COOKIE + self._identifiers.token()))
+        self.send_again(data, flow)
+        return data
+
+    def send_again(self, data: bytes, flow: Flow) -> None:
+        """Sends an ACK, anew or for a repeated 2xx."""
+        self._tally.sip_request("ACK", "out", flow.trunk)
+        self.outbox.append((flow, data))
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        *,
+        tag: str = "",
+        headers: str = "",
+        body: str = "",
+    ) -> bytes:
+        """Answers a request; returns the bytes, which a 2xx to an INVITE needs for its repeats (13.3.1.4).
+
+        `tag` goes into the To unless the request brought one; `headers` are whole lines.
+        """
+        to = f"{transaction.to};tag={tag}" if tag else transaction.to
+        payload = body.encode("utf-8", "surrogateescape")
+        data = (
+            f"SIP/2.0 {status} {PHRASES.get(status) or phrase(status)}\r\n"
+            f"{transaction.head}To: {to}\r\n{transaction.tail}{headers}"
+            f"Content-Length: {len(payload)}\r\n\r\n"
+        ).encode("utf-8", "surrogateescape") + payload
+        self._tally.sip_response(transaction.method, status, "out", transaction.flow.trunk)
+        transaction.send(status, data, now)
+        return data
+
+    # --- within ---
+
+    def _via(self, flow: Flow, branch: str) -> str:
+        transport = flow.transport
+        return f"SIP/2.0/{transport.upper()} {self._sent_by[transport]};branch={branch};rport"
+
+    def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
+        method = response.cseq_method
+        self._tally.sip_response(method, response.status, "in", flow.trunk)
+        key = response.top_via.branch
+        if method == "CANCEL":
+            key += " CANCEL"
+        client = self._layer.clients.get(key)
+        if client is not None:
+            client.receive(response, now)
+
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
+        method = request.method
+        self._tally.sip_request(method, "in", flow.trunk)
+        key = server_key(request)
+        servers = self._layer.servers
+        if method == "ACK":
+            invite = servers.get(key + "INVITE")
+            if invite is None or invite.accepted:
+                self._core.on_ack(request, flow, now)
+            else:
+                invite.receive(request, now)
+            return
+        known = servers.get(key + method)
+        if known is not None:
+            self._tally.retransmission("in")
+            known.receive(request, now)
+            return
+        transaction: ServerTransaction
+        if method == "INVITE":
+            transaction = InviteServer(self._layer, key + method, answer_flow(request, flow), request)
+        else:
+            transaction = NonInviteServer(self._layer, key + method, answer_flow(request, flow), request)
+        transaction.head = f"{answered_vias(request, flow)}From: {request.value('from')}\r\n"
+        transaction.to = request.value("to")
+        transaction.tail = f"Call-ID: {request.call_id}\r\nCSeq: {request.cseq} {method}\r\n"
+        if method == "CANCEL":
+            self._cancel(transaction, servers.get(key + "INVITE"), request, now)
+        else:
+            self._core.on_request(transaction, request, now)
+
+    def _cancel(
+        self, cancel: ServerTransaction, invite: ServerTransaction | None, request: Request, now: float
+    ) -> None:
+        """9.2: 481 where nothing matches, else 200, and the INVITE's user hears of it while it can still matter."""
+        tag = "" if request.to_tag else self._identifiers.token()
+        if invite is None:
+            self.respond(cancel, 481, now, tag=tag)
+            return
+        self.respond(cancel, 200, now, tag=tag)
+        if not invite.answered and invite.user is not None:
+            invite.user.on_cancel(request, now)
+
+    def _refuse(self, malformed: MalformedMessage, flow: Flow) -> None:
+        """Answers what can be answered, without a transaction: the same request again gets the same answer."""
+        request = malformed.request
+        if request is None or request.method == "ACK":
+            return
+        to = request.value("to")
+        tag = "" if request.to_tag else f";tag={self._identifiers.token()}"
+        data = (
+            f"SIP/2.0 {malformed.status} {phrase(malformed.status)}\r\n"
+            f"{answered_vias(request, flow)}From: {request.value('from')}\r\nTo: {to}{tag}\r\n"
+            f"Call-ID: {request.value('call-id')}\r\nCSeq: {request.value('cseq')}\r\nContent-Length: 0\r\n\r\n"
+        ).encode("utf-8", "surrogateescape")
+        self._tally.sip_response(request.method, malformed.status, "out", flow.trunk)
+        self.outbox.append((answer_flow(request, flow), data))
+
+
+class _Unheard:
+    """The user of a CANCEL: the INVITE's own final response tells everything (9.1)."""
+
+    def on_response(self, response: Response, now: float) -> None:
+        pass
+
+    def on_timeout(self, now: float) -> None:
+        pass
+
+    def on_transport_error(self, now: float) -> None:
+        pass

@@ -1,0 +1,135 @@
+"""The INVITE server transaction: RFC 3261 17.2.1 (figure 7) as corrected by RFC 6026 (figure 3)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from engine.sip.flow import Flow
+from engine.sip.message import Request
+from engine.sip.timers import NEVER
+from engine.sip.transactions.transaction import IllegalInput, Layer, ServerTransaction, Table
+
+
+class State(IntEnum):
+    PROCEEDING = 0
+    COMPLETED = 1
+    CONFIRMED = 2
+    ACCEPTED = 3
+    TERMINATED = 4
+
+
+class Input(IntEnum):
+    INVITE = 0  # the request again
+    ACK = 1  # in the transaction, so for a non-2xx, or for a 2xx from an old peer that repeats the branch
+    SEND_PROVISIONAL = 2
+    SEND_SUCCESS = 3
+    SEND_FAILURE = 4
+    TIMER_G = 5
+    TIMER_H = 6
+    TIMER_I = 7
+    TIMER_L = 8
+
+
+class Action(IntEnum):
+    SEND = 0  # the response given
+    REPEAT = 1  # the last response, because the request came again
+    REPEAT_SLOWER = 2  # the last response, because of timer G
+    START_G_H = 3
+    START_I = 4
+    START_L = 5
+
+
+S, I, A = State, Input, Action
+
+TABLE: Final[Table] = {
+    (S.PROCEEDING, I.INVITE): (S.PROCEEDING, (A.REPEAT,)),
+    (S.PROCEEDING, I.ACK): (S.PROCEEDING, ()),
+    (S.PROCEEDING, I.SEND_PROVISIONAL): (S.PROCEEDING, (A.SEND,)),
+    (S.PROCEEDING, I.SEND_SUCCESS): (S.ACCEPTED, (A.SEND, A.START_L)),
+    (S.PROCEEDING, I.SEND_FAILURE): (S.COMPLETED, (A.SEND, A.START_G_H)),
+    (S.COMPLETED, I.INVITE): (S.COMPLETED, (A.REPEAT,)),
+    (S.COMPLETED, I.ACK): (S.CONFIRMED, (A.START_I,)),
+    (S.COMPLETED, I.TIMER_G): (S.COMPLETED, (A.REPEAT_SLOWER,)),
+    (S.COMPLETED, I.TIMER_H): (S.TERMINATED, ()),
+    (S.CONFIRMED, I.INVITE): (S.CONFIRMED, ()),
+    (S.CONFIRMED, I.ACK): (S.CONFIRMED, ()),
+    (S.CONFIRMED, I.TIMER_I): (S.TERMINATED, ()),
+    # Its 2xx are repeated by who sent them, until their ACK comes (13.3.1.4); the INVITE again is absorbed.
+    (S.ACCEPTED, I.INVITE): (S.ACCEPTED, ()),
+    (S.ACCEPTED, I.ACK): (S.ACCEPTED, ()),
+    (S.ACCEPTED, I.SEND_SUCCESS): (S.ACCEPTED, (A.SEND,)),
+    (S.ACCEPTED, I.TIMER_L): (S.TERMINATED, ()),
+}
+
+
+class InviteServer(ServerTransaction):
+    """An INVITE of theirs. A transport that fails does not end it: the answer may still be asked for again."""
+
+    __slots__ = ()
+
+    def __init__(self, layer: Layer, key: str, flow: Flow, request: Request) -> None:
+        super().__init__(layer, key, flow, State.PROCEEDING, request)
+
+    @property
+    def answered(self) -> bool:
+        """True once a final response has been sent."""
+        return self.state != State.PROCEEDING
+
+    @property
+    def accepted(self) -> bool:
+        return self.state == State.ACCEPTED
+
+    def receive(self, request: Request, now: float) -> None:
+        self._step(Input.ACK if request.method == "ACK" else Input.INVITE, b"", now)
+
+    def send(self, status: int, data: bytes, now: float) -> None:
+        if status < 200:
+            self._step(Input.SEND_PROVISIONAL, data, now)
+        elif status < 300:
+            self._step(Input.SEND_SUCCESS, data, now)
+        else:
+            self._step(Input.SEND_FAILURE, data, now)
+
+    def wake(self, now: float) -> None:
+        if now >= self.end_at:
+            if self.state == State.COMPLETED:
+                self._step(Input.TIMER_H, b"", now)
+            elif self.state == State.CONFIRMED:
+                self._step(Input.TIMER_I, b"", now)
+            else:
+                self._step(Input.TIMER_L, b"", now)
+        elif now >= self.repeat_at:
+            self._step(Input.TIMER_G, b"", now)
+        else:
+            self.rearm()
+
+    def _step(self, given: Input, data: bytes, now: float) -> None:
+        row = TABLE.get((self.state, given))
+        if row is None:
+            raise IllegalInput(f"INVITE server: {State(self.state).name}, {given.name}")
+        self.state, actions = row
+        for action in actions:
+            if action == Action.SEND:
+                self.transmit(data)
+            elif action == Action.REPEAT:
+                self.retransmit()
+            elif action == Action.REPEAT_SLOWER:
+                self.retransmit()
+                self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
+            elif action == Action.START_G_H:
+                self.request = None
+                self.start_repeating(now)
+                self.end_after(now, self.layer.timers.transaction)
+            elif action == Action.START_I:
+                self.stop_repeating()
+                self.sent = b""
+                self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
+            else:
+                self.request = None
+                self.sent = b""
+                self.end_after(now, self.layer.timers.transaction)
+        if self.state == State.TERMINATED:
+            self.end_at = self.repeat_at = NEVER
+            self.forget()
+        self.rearm()

@@ -1,0 +1,111 @@
+"""The non-INVITE client transaction: RFC 3261 17.1.2 (figure 6)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from engine.sip.flow import Flow
+from engine.sip.message import Response
+from engine.sip.timers import NEVER
+from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer, Table
+
+
+class State(IntEnum):
+    TRYING = 0
+    PROCEEDING = 1
+    COMPLETED = 2
+    TERMINATED = 3
+
+
+class Input(IntEnum):
+    PROVISIONAL = 0
+    FINAL = 1
+    TIMER_E = 2
+    TIMER_F = 3
+    TIMER_K = 4
+    TRANSPORT_ERROR = 5
+
+
+class Action(IntEnum):
+    PASS = 0  # the response to the user
+    REPEAT = 1  # the request, at twice the interval, T2 at most
+    REPEAT_SLOWLY = 2  # the request, each T2
+    START_K = 3
+    TIMEOUT = 4
+    ERROR = 5
+
+
+S, I, A = State, Input, Action
+
+TABLE: Final[Table] = {
+    (S.TRYING, I.PROVISIONAL): (S.PROCEEDING, (A.PASS,)),
+    (S.TRYING, I.FINAL): (S.COMPLETED, (A.START_K, A.PASS)),
+    (S.TRYING, I.TIMER_E): (S.TRYING, (A.REPEAT,)),
+    (S.TRYING, I.TIMER_F): (S.TERMINATED, (A.TIMEOUT,)),
+    (S.TRYING, I.TRANSPORT_ERROR): (S.TERMINATED, (A.ERROR,)),
+    (S.PROCEEDING, I.PROVISIONAL): (S.PROCEEDING, (A.PASS,)),
+    (S.PROCEEDING, I.FINAL): (S.COMPLETED, (A.START_K, A.PASS)),
+    (S.PROCEEDING, I.TIMER_E): (S.PROCEEDING, (A.REPEAT_SLOWLY,)),
+    (S.PROCEEDING, I.TIMER_F): (S.TERMINATED, (A.TIMEOUT,)),
+    (S.PROCEEDING, I.TRANSPORT_ERROR): (S.TERMINATED, (A.ERROR,)),
+    (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
+    (S.COMPLETED, I.FINAL): (S.COMPLETED, ()),
+    (S.COMPLETED, I.TIMER_K): (S.TERMINATED, ()),
+    (S.COMPLETED, I.TRANSPORT_ERROR): (S.COMPLETED, ()),
+}
+
+
+class NonInviteClient(ClientTransaction):
+    """A request of ours other than INVITE and ACK."""
+
+    __slots__ = ()
+
+    def __init__(self, layer: Layer, key: str, flow: Flow, data: bytes, user: ClientUser, now: float) -> None:
+        super().__init__(layer, key, flow, State.TRYING, user)
+        self.transmit(data)
+        self.start_repeating(now)  # timer E
+        self.end_after(now, layer.timers.transaction)  # timer F
+        self.rearm()
+
+    def receive(self, response: Response, now: float) -> None:
+        self._step(Input.PROVISIONAL if response.status < 200 else Input.FINAL, response, now)
+
+    def transport_failed(self, now: float) -> None:
+        self._step(Input.TRANSPORT_ERROR, None, now)
+
+    def wake(self, now: float) -> None:
+        if now >= self.end_at:
+            self._step(Input.TIMER_K if self.state == State.COMPLETED else Input.TIMER_F, None, now)
+        elif now >= self.repeat_at:
+            self._step(Input.TIMER_E, None, now)
+        else:
+            self.rearm()
+
+    def _step(self, given: Input, response: Response | None, now: float) -> None:
+        row = TABLE.get((self.state, given))
+        if row is None:
+            raise IllegalInput(f"non-INVITE client: {State(self.state).name}, {given.name}")
+        self.state, actions = row
+        if self.state == State.TERMINATED:
+            self.end_at = self.repeat_at = NEVER
+            self.forget()
+        for action in actions:
+            if action == Action.START_K:
+                self.stop_repeating()
+                self.sent = b""
+                self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
+            elif action == Action.PASS:
+                assert response is not None
+                self.user.on_response(response, now)
+            elif action == Action.REPEAT:
+                self.retransmit()
+                self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
+            elif action == Action.REPEAT_SLOWLY:
+                self.retransmit()
+                self.repeat_after(now, self.layer.timers.t2)
+            elif action == Action.TIMEOUT:
+                self.user.on_timeout(now)
+            else:
+                self.user.on_transport_error(now)
+        self.rearm()

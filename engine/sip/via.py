@@ -1,0 +1,59 @@
+"""Via on the server side: which transaction a request belongs to, and where its answer goes."""
+
+from __future__ import annotations
+
+from engine.sip.flow import Flow
+from engine.sip.headers import Via, split_list
+from engine.sip.message import Request
+
+_COOKIE = "z9hG4bK"
+
+
+def server_key(request: Request) -> str:
+    """What a request, its repeats, its CANCEL and its ACK to a non-2xx have in common (RFC 3261 17.2.3); the
+    method is to be added.
+
+    Without the cookie in the branch the peer speaks RFC 2543: From tag, Call-ID, CSeq number and the top Via
+    stand for it; To tag and Request-URI are left out, because they differ between an INVITE and its ACK.
+    """
+    via = request.top_via
+    branch = via.branch
+    if branch.startswith(_COOKIE) and len(branch) > 7:
+        return f"{branch} {via.host}:{via.port} "
+    return f"{request.from_tag} {request.call_id} {request.cseq} {via.host}:{via.port} {branch} "
+
+
+def answer_flow(request: Request, flow: Flow) -> Flow:
+    """Where answers to a request that came in on `flow` go (RFC 3261 18.2.2, RFC 3581 4).
+
+    Connections answer on themselves. Over UDP the source address counts, and its port where rport asks for
+    it, else the port of the Via.
+    """
+    if flow.transport != "udp":
+        return flow
+    via = request.top_via
+    if "rport" in via.params:
+        return flow
+    port = via.port or 5060
+    if port == flow.port:
+        return flow
+    return Flow(flow.transport, flow.host, port, flow.local, flow.trunk)
+
+
+def answered_vias(request: Request, flow: Flow) -> str:
+    """The Via lines of an answer: as they came, the top one with `received` where its sent-by is not the
+    source, and with `rport` filled in where it was asked for (RFC 3261 18.2.1, RFC 3581 4)."""
+    lines = request.fields["via"]
+    via = request.top_via
+    asked = "rport" in via.params
+    if not asked and via.host == flow.host:
+        if len(lines) == 1:
+            return f"Via: {lines[0]}\r\n"
+        return "".join([f"Via: {line}\r\n" for line in lines])
+    params = dict(via.params)
+    params["received"] = flow.host
+    if asked:
+        params["rport"] = str(flow.port)
+    top = str(Via(via.transport, via.host, via.port, params, via.version))
+    vias = [top, *split_list(lines[0])[1:], *lines[1:]]
+    return "".join([f"Via: {line}\r\n" for line in vias])
