@@ -1,0 +1,274 @@
+"""Structured header values: Via, name-addr (From, To, Contact, Route, …) and comma-separated lists (RFC 3261
+section 20).
+
+Each `parse` tries one regular expression for the shape that nearly all traffic has; what does not fit goes
+through the whole grammar, character class by character class.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.sip.grammar import QUOTED_STRING, TOKEN_CHARS
+from engine.sip.uri import MalformedUri, read_host
+
+
+class MalformedHeader(ValueError):  # noqa: N818 — the words of the field
+    """A header value that its grammar does not allow. The message says what, never the value itself."""
+
+
+@dataclass(slots=True)
+class Via:
+    """One Via (RFC 3261 section 20.42).
+
+    `transport` is upper-case and may be unknown here; `host` is lower-case, an IPv6 address without brackets;
+    `port` 0 means absent; names of `params` are lower-case, a flag has the value ""; an IPv6 address in
+    `received` or `maddr` has lost its brackets (RFC 5118 section 4.5 knows both spellings).
+    """
+
+    transport: str
+    host: str
+    port: int
+    params: dict[str, str] = field(default_factory=dict)
+    version: str = "2.0"
+
+    @property
+    def branch(self) -> str:
+        """Empty when absent."""
+        return self.params.get("branch", "")
+
+    @staticmethod
+    def parse(text: str) -> Via:
+        """One Via without its header name. Raises MalformedHeader."""
+        match = _PLAIN_VIA.fullmatch(text)
+        if match is None:
+            return _any_via(text)
+        transport, host, port, tail = match.groups()
+        params: dict[str, str] = {}
+        if tail:
+            for item in tail[1:].split(";"):
+                name, _, value = item.partition("=")
+                params[name] = value
+        return Via(transport, host, int(port) if port else 0, params)
+
+    @staticmethod
+    def salvage(text: str) -> Via | None:
+        """What can be read of a Via that `parse` refuses, so that an answer finds its way; None when that is
+        not enough."""
+        match = _VIA_START.match(text)
+        if match is None:
+            return None
+        version, transport, host, port = match.groups()
+        params: dict[str, str] = {}
+        for item in _split(text[match.end() :].partition(",")[0], ";")[1:]:
+            if _PARAM.fullmatch(item) is not None:
+                name, value = _name_and_value(item)
+                params.setdefault(name, value)
+        try:
+            return Via(transport.upper(), read_host(host), int(port or "0"), params, version)
+        except MalformedUri:
+            return None
+
+    def __str__(self) -> str:
+        text = f"SIP/{self.version}/{self.transport} "
+        text += f"[{self.host}]" if ":" in self.host else self.host
+        if self.port:
+            text += f":{self.port}"
+        return text + _params_text(self.params)
+
+
+@dataclass(slots=True)
+class NameAddr:
+    """A display name, a URI and header parameters (RFC 3261 section 20.10).
+
+    `display` is unquoted and unescaped ("" when absent); `uri` is raw, of any scheme, without angle brackets;
+    names of `params` are lower-case, values unquoted, a flag has the value "". `str()` always writes the
+    angle brackets.
+    """
+
+    display: str
+    uri: str
+    params: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tag(self) -> str:
+        """Empty when absent."""
+        return self.params.get("tag", "")
+
+    @staticmethod
+    def parse(text: str) -> NameAddr:
+        """One name-addr or addr-spec with its parameters. Raises MalformedHeader.
+
+        Without angle brackets a parameter belongs to the header, and a comma or question mark is an error
+        (RFC 3261 section 20.10).
+        """
+        match = PLAIN_NAME_ADDR.fullmatch(text)
+        if match is not None:
+            quoted, uri, tag = match.groups()
+            return NameAddr(quoted or "", uri, {"tag": tag} if tag else {})
+        return _any_name_addr(text)
+
+    def __str__(self) -> str:
+        text = f"<{self.uri}>{_params_text(self.params)}"
+        return f"{_quote(self.display)} {text}" if self.display else text
+
+
+def split_list(text: str) -> list[str]:
+    """Elements of a comma-separated header value, outer white space stripped, empty ones left out.
+
+    Commas inside quoted strings and angle brackets do not separate. Works on any text in linear time.
+    """
+    if "," not in text:
+        return [text] if text else []
+    return [element for element in _split(text, ",") if element]
+
+
+def first_of_list(text: str) -> str:
+    """The first element of a comma-separated header value, "" when it is empty."""
+    if "," not in text:
+        return text
+    match = _DELIMITERS[","].match(text)
+    return match[0].strip(" \t") if match is not None else ""
+
+
+PLAIN_NAME_ADDR: Final = re.compile(
+    rf'(?:"([^"\\\x00-\x1f\x7f]*+)" ?)?'
+    r"<([A-Za-z][A-Za-z0-9+.\-]*+:[A-Za-z0-9\-_.!~*'()&=+$,;?/%:@\[\]]++)>"
+    rf"(?:;tag=([{TOKEN_CHARS}]++))?"
+)
+"""The usual From, To or Contact: groups display, URI, tag. What it refuses may still be right:
+`NameAddr.parse` decides."""
+
+_PLAIN_VIA: Final = re.compile(
+    r"SIP/2\.0/([A-Z]++) ([a-z0-9][a-z0-9.\-]*+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?"
+    r"((?:;(?:rport(?:=[0-9]++)?|branch=[A-Za-z0-9\-.!%*_+`'~]++|received=[0-9.]++|alias))*+)"
+)
+
+_PARAM: Final = re.compile(
+    rf"[{TOKEN_CHARS}]++(?:[ \t]*+=[ \t]*+(?:[{TOKEN_CHARS}:\[\]@/]*+|{QUOTED_STRING}))?"
+)
+_VIA_START: Final = re.compile(
+    r"[ \t]*+SIP[ \t]*+/[ \t]*+([0-9]++\.[0-9]++)[ \t]*+/[ \t]*+"
+    rf"([{TOKEN_CHARS}]++)[ \t]++"
+    r"([A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])(?:[ \t]*+:[ \t]*+([0-9]{1,5})(?![0-9]))?[ \t]*+",
+    re.IGNORECASE,
+)
+_NAME_ADDR: Final = re.compile(
+    rf"({QUOTED_STRING}[ \t]*+|[^\x00-\x08\x0a-\x1f\x7f\"(),/:;<=>?@\[\\\]{{}}]*+)"
+    r'<([^\x00-\x20<>"\x7f]++)>[ \t]*+'
+)
+_ADDR_SPEC: Final = re.compile(r'([^\x00-\x20<>"\x7f;,?]++)[ \t]*+')
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:.")
+_VALUE_THAT_NEEDS_NO_QUOTES: Final = re.compile(rf"[{TOKEN_CHARS}:\[\]@/]*")
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
+_TO_ESCAPE: Final = re.compile(r'["\\\x00-\x08\x0a-\x1f\x7f]')
+_DELIMITERS: Final = {
+    separator: re.compile(rf'(?:[^"<{separator}]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>|["<])*+', re.DOTALL)
+    for separator in (",", ";")
+}
+
+
+def _any_via(text: str) -> Via:
+    match = _VIA_START.match(text)
+    if match is None:
+        raise MalformedHeader("Via: protocol, transport or sent-by")
+    version, transport, host, port_text = match.groups()
+    port = int(port_text or "0")
+    if port > 65535:
+        raise MalformedHeader("Via: port")
+    try:
+        host = read_host(host)
+    except MalformedUri:
+        raise MalformedHeader("Via: host") from None
+    params = _read_params(text[match.end() :], "Via")
+    for name in ("received", "maddr"):
+        value = params.get(name, "")
+        if value.startswith("[") and value.endswith("]"):
+            params[name] = value[1:-1]
+    return Via(transport.upper(), host, port, params, version)
+
+
+def _any_name_addr(text: str) -> NameAddr:
+    match = _NAME_ADDR.match(text)
+    if match is not None:
+        display = match[1].strip(" \t")
+        if display.startswith('"'):
+            display = _unquote(display)
+        elif "\t" in display or "  " in display:
+            display = " ".join(display.replace("\t", " ").split(" "))
+    else:
+        match = _ADDR_SPEC.match(text)
+        if match is None:
+            raise MalformedHeader("name-addr")
+        display = ""
+    uri = match[match.lastindex or 0]
+    if _ABSOLUTE.match(uri) is None:
+        raise MalformedHeader("name-addr: URI")
+    return NameAddr(display, uri, _read_params(text[match.end() :], "name-addr"))
+
+
+def _read_params(text: str, where: str) -> dict[str, str]:
+    """`*(SEMI generic-param)`, the first of two with the same name counts; IPv6 addresses stand with or
+    without brackets."""
+    params: dict[str, str] = {}
+    if not text:
+        return params
+    items = _split(text, ";")
+    if items[0]:
+        raise MalformedHeader(f"{where}: something behind the value")
+    for item in items[1:]:
+        if _PARAM.fullmatch(item) is None:
+            raise MalformedHeader(f"{where}: parameter")
+        name, value = _name_and_value(item)
+        params.setdefault(name, value)
+    return params
+
+
+def _name_and_value(item: str) -> tuple[str, str]:
+    name, _, value = item.partition("=")
+    value = value.lstrip(" \t")
+    return name.rstrip(" \t").lower(), _unquote(value) if value.startswith('"') else value
+
+
+def _params_text(params: dict[str, str]) -> str:
+    text = ""
+    for name, value in params.items():
+        if not value:
+            text += f";{name}"
+        elif _VALUE_THAT_NEEDS_NO_QUOTES.fullmatch(value) is not None:
+            text += f";{name}={value}"
+        else:
+            text += f";{name}={_quote(value)}"
+    return text
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Every element, stripped, empty ones included. A quote or bracket that is never closed is an ordinary
+    character."""
+    if '"' not in text and "<" not in text:
+        return [element.strip(" \t") for element in text.split(separator)]
+    element = _DELIMITERS[separator]
+    elements: list[str] = []
+    position = 0
+    while True:
+        match = element.match(text, position)
+        assert match is not None  # the pattern matches the empty text too
+        elements.append(match[0].strip(" \t"))
+        position = match.end() + 1
+        if position > len(text):
+            return elements
+
+
+def _quote(text: str) -> str:
+    return '"' + _TO_ESCAPE.sub(_backslash, text) + '"'
+
+
+def _backslash(match: re.Match[str]) -> str:
+    return "\\" + match[0]
+
+
+def _unquote(quoted: str) -> str:
+    inner = quoted[1:-1]
+    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner

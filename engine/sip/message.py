@@ -1,0 +1,474 @@
+"""SIP messages as they arrive: bytes in, a checked Request or Response out (RFC 3261 sections 7 and 8.1.1).
+
+Header values stay raw until somebody asks; only what every message needs is read at once. Text is UTF-8;
+octets that are not are kept as lone surrogates, so `text.encode("utf-8", "surrogateescape")` gives back what
+came.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from engine.sip.grammar import FIELD_NAMES, METHODS, TOKEN_CHARS, field_name, is_token
+from engine.sip.headers import PLAIN_NAME_ADDR, MalformedHeader, NameAddr, Via, first_of_list, split_list
+from engine.sip.uri import MalformedUri, SipUri, parse_uri
+
+MAX_FIELDS = 512
+"""Header lines after unfolding."""
+MAX_CSEQ = 2**31 - 1
+
+MALFORMED_KINDS: Final = (
+    "empty",
+    "start_line",
+    "version",
+    "method",
+    "uri",
+    "status",
+    "header",
+    "size",
+    "via",
+    "from",
+    "to",
+    "call_id",
+    "cseq",
+    "length",
+    "max_forwards",
+    "contact",
+    "content_type",
+)
+"""Every `MalformedMessage.kind` there is."""
+
+
+class MalformedMessage(Exception):  # noqa: N818 — the words of the field
+    """The peer's fault.
+
+    `kind` is one of MALFORMED_KINDS; `detail` says what and where, without header values; `status` is what to
+    answer (400, 416, 505). `request` is there when an answer has somewhere to go: its `top_via` could be
+    read, and it is no ACK. Other fields may be missing then (`value()` gives ""), repeated or malformed; its
+    `fields["via"]` has only lines that parse.
+    """
+
+    def __init__(self, kind: str, detail: str, status: int = 400, request: Request | None = None) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+        self.request = request
+
+
+class Message:
+    """What requests and responses have in common.
+
+    `fields`: canonical lower-case full name → raw values in order, unfolded, outer white space stripped,
+    comma lists not split. `cseq_method` is as written; `from_tag` and `to_tag` are "" when absent.
+    """
+
+    __slots__ = (
+        "_contact",
+        "_contact_known",
+        "_content_type",
+        "_from",
+        "_to",
+        "body",
+        "call_id",
+        "cseq",
+        "cseq_method",
+        "fields",
+        "from_tag",
+        "to_tag",
+        "top_via",
+    )
+
+    def __init__(self, fields: dict[str, list[str]], body: bytes, top_via: Via) -> None:
+        self.fields = fields
+        self.body = body
+        self.top_via = top_via
+        self.call_id = ""
+        self.cseq = 0
+        self.cseq_method = ""
+        self.from_tag = ""
+        self.to_tag = ""
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+        self._contact: NameAddr | None = None
+        self._contact_known = False
+        self._content_type: str | None = None
+
+    def value(self, name: str) -> str:
+        """First raw value of the header with this canonical name, "" when absent."""
+        values = self.fields.get(name)
+        return values[0] if values is not None else ""
+
+    def values(self, name: str) -> list[str]:
+        """Every element of a comma-separated header, over all its lines."""
+        values = self.fields.get(name)
+        if values is None:
+            return []
+        elements: list[str] = []
+        for value in values:
+            elements += split_list(value)
+        return elements
+
+    @property
+    def from_(self) -> NameAddr:
+        """Of a checked message this never raises; of `MalformedMessage.request` it may raise
+        MalformedHeader."""
+        if self._from is None:
+            self._from = NameAddr.parse(self.value("from"))
+        return self._from
+
+    @property
+    def to(self) -> NameAddr:
+        """Of a checked message this never raises; of `MalformedMessage.request` it may raise
+        MalformedHeader."""
+        if self._to is None:
+            self._to = NameAddr.parse(self.value("to"))
+        return self._to
+
+    @property
+    def contact(self) -> NameAddr | None:
+        """The first Contact; None when there is none, it is "*", or (in responses only) it is malformed."""
+        if not self._contact_known:
+            self._contact_known = True
+            element = first_of_list(self.value("contact"))
+            if element and element != "*":
+                try:
+                    self._contact = NameAddr.parse(element)
+                except MalformedHeader:
+                    self._contact = None
+        return self._contact
+
+    @property
+    def max_forwards(self) -> int | None:
+        """0 to 255, None when absent (or, in responses, no number)."""
+        value = self.value("max-forwards")
+        return int(value) if value and _is_number(value, 255) else None
+
+    @property
+    def content_type(self) -> str:
+        """`type/subtype` in lower case without parameters, "" when absent."""
+        if self._content_type is None:
+            kind = self.value("content-type").partition(";")[0]
+            self._content_type = kind.replace(" ", "").replace("\t", "").lower()
+        return self._content_type
+
+
+class Request(Message):
+    """`uri` is the raw Request-URI; it has been checked to be a URI."""
+
+    __slots__ = ("method", "uri")
+
+    def __init__(
+        self, method: str, uri: str, fields: dict[str, list[str]], body: bytes, top_via: Via
+    ) -> None:
+        super().__init__(fields, body, top_via)
+        self.method = method
+        self.uri = uri
+
+
+class Response(Message):
+    """`status` is 100 to 699; `phrase` may be empty."""
+
+    __slots__ = ("phrase", "status")
+
+    def __init__(
+        self, status: int, phrase: str, fields: dict[str, list[str]], body: bytes, top_via: Via
+    ) -> None:
+        super().__init__(fields, body, top_via)
+        self.status = status
+        self.phrase = phrase
+
+
+def parse_message(data: bytes) -> Request | Response:
+    """One datagram, or one message that StreamFramer cut out, as a checked message. Raises MalformedMessage.
+
+    Checked are: start line and version, the mandatory headers once each and parseable, CSeq against method
+    and 2**31, Max-Forwards 0 to 255, the Request-URI, the first Contact of requests, Content-Length against
+    what is there (a surplus of the datagram is cut off, RFC 3261 section 18.3).
+    """
+    end = data.find(b"\r\n\r\n")
+    if end > 0 and data[0] > 13:
+        head = data[:end].decode("utf-8", "surrogateescape")
+        lines = head.split("\r\n")
+        count = len(lines) - 1
+        if count <= MAX_FIELDS and head.count("\n") == count and head.count("\r") == count:
+            if "\n " in head or "\n\t" in head:
+                lines = _unfold(lines)
+            return _read(lines, data[end + 4 :], "", "")
+    return _parse_unusual(data)
+
+
+_SIP_URI: Final = re.compile(
+    r"sips?:(?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++@)?"
+    r"[A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?"
+    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?)*+"
+)
+_VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+_CSEQ: Final = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_LINE_END: Final = re.compile(r"\r?\n")
+_ONCE: Final = {
+    "from": "from",
+    "to": "to",
+    "call-id": "call_id",
+    "cseq": "cseq",
+    "max-forwards": "max_forwards",
+    "content-length": "length",
+    "content-type": "content_type",
+}
+# An answer copies the Vias; more than these is no path but an attack.
+_MAX_VIAS_OF_AN_ANSWER: Final = 100
+
+
+def _parse_unusual(data: bytes) -> Request | Response:
+    """Empty lines in front, lone LF as line ends, stray CRs, no end of the headers, too many of them."""
+    data = data.lstrip(b"\r\n")
+    if not data:
+        raise MalformedMessage("empty", "nothing but line ends")
+    kind = detail = ""
+    end = _HEAD_END.search(data)
+    if end is None:
+        kind, detail = "header", "the headers do not end"
+        head, body = data, b""
+    else:
+        head, body = data[: end.start()], data[end.end() :]
+    lines = _LINE_END.split(head.decode("utf-8", "surrogateescape").removesuffix("\r"))
+    lines = _unfold(lines)
+    if len(lines) > MAX_FIELDS:
+        kind, detail = "size", "too many headers"
+        del lines[MAX_FIELDS:]
+    for index, line in enumerate(lines):
+        if "\r" in line:
+            # Written out again it could become a line end.
+            lines[index] = line.replace("\r", " ")
+            kind, detail = "header", "a carriage return that ends no line"
+    return _read(lines, body, kind, detail)
+
+
+def _unfold(lines: list[str]) -> list[str]:
+    """RFC 3261 section 7.3.1: a line that begins with white space continues the one before."""
+    unfolded: list[str] = []
+    pieces = [lines[0]]
+    for line in lines[1:]:
+        if line.startswith((" ", "\t")):
+            pieces.append(line.strip(" \t"))
+        else:
+            unfolded.append(" ".join(pieces) if len(pieces) > 1 else pieces[0])
+            pieces = [line]
+    unfolded.append(" ".join(pieces) if len(pieces) > 1 else pieces[0])
+    return unfolded
+
+
+def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Response:
+    """The message of these unfolded lines; `kind` and `detail` name a fault found before ("" for none)."""
+    fields: dict[str, list[str]] = {}
+    bad_name = False
+    repeated = False
+    names = FIELD_NAMES
+    start = ""
+    for line in lines:
+        if not start:
+            start = line
+            continue
+        spelling, colon, value = line.partition(":")
+        name = names.get(spelling)
+        if name is None or not colon:
+            name = field_name(spelling) if colon else ""
+            if not name:
+                bad_name = True
+                continue
+        value = value.strip(" \t")
+        if name in fields:
+            fields[name].append(value)
+            repeated = True
+        else:
+            fields[name] = [value]
+    if not kind and bad_name:
+        kind, detail = "header", "a line that is no header"
+    if not kind and repeated:
+        for name, its_kind in _ONCE.items():
+            if len(fields.get(name, "")) > 1:
+                kind, detail = its_kind, "more than once"
+    if start.startswith("SIP/2.0 "):
+        return _response(start, fields, body, kind, detail)
+    return _request(start, fields, body, kind, detail)
+
+
+def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, detail: str) -> Request:
+    parts = start.split(" ")
+    status = 400
+    if len(parts) == 3 and parts[2] == "SIP/2.0":
+        method, uri = parts[0], parts[1]
+    else:
+        if start[:4].upper() == "SIP/":
+            raise MalformedMessage("version", "response of another version")
+        words = start.split()
+        if len(words) < 3 or _VERSION.fullmatch(words[-1]) is None:
+            raise MalformedMessage("start_line", "neither request nor response")
+        method, uri = words[0], " ".join(words[1:-1])
+        if words[-1].upper() != "SIP/2.0":
+            kind, detail, status = "version", "not SIP/2.0", 505
+        elif len(parts) != 3:
+            kind, detail = "start_line", "white space"
+    via = _top_via(fields)
+    if via is None:
+        via, kind, detail = _salvage_vias(fields), "via", "missing or malformed"
+        if via is None:
+            raise MalformedMessage(kind, detail)
+    request = Request(method, uri, fields, body, via)
+    if method not in METHODS and not is_token(method):
+        kind, detail = "method", "no token"
+    fault, its_detail = _read_essentials(request, fields, body)
+    if not kind and fault:
+        kind, detail = fault, its_detail
+    if not kind and request.cseq_method != method:
+        kind, detail = "cseq", "method differs from the start line"
+    if not kind:
+        forwards = fields.get("max-forwards")
+        if forwards is not None and forwards[0] != "70" and not _is_number(forwards[0], 255):
+            kind, detail = "max_forwards", "not 0 to 255"
+        elif _SIP_URI.fullmatch(uri) is None:
+            kind, detail, status = _uri_fault(uri)
+    if not kind:
+        contacts = fields.get("contact")
+        if (
+            contacts is not None
+            and PLAIN_NAME_ADDR.fullmatch(contacts[0]) is None
+            and not _is_contact(contacts[0])
+        ):
+            kind, detail = "contact", "malformed"
+    if kind:
+        raise MalformedMessage(kind, detail, status, None if method == "ACK" else _answerable(request))
+    return request
+
+
+def _response(start: str, fields: dict[str, list[str]], body: bytes, kind: str, detail: str) -> Response:
+    code = start[8:11]
+    if start[11:12].strip(" ") or not ("100" <= code <= "699" and _is_number(code, 699)):
+        raise MalformedMessage("status", "not 100 to 699")
+    if kind:
+        raise MalformedMessage(kind, detail)
+    via = _top_via(fields)
+    if via is None:
+        raise MalformedMessage("via", "missing or malformed")
+    response = Response(int(code), start[12:], fields, body, via)
+    fault, detail = _read_essentials(response, fields, body)
+    if fault:
+        raise MalformedMessage(fault, detail)
+    return response
+
+
+def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes) -> tuple[str, str]:
+    """Fills in what every message must have; the first fault as kind and detail, "" for none. Reads on behind
+    a fault, for an answer needs the rest as well."""
+    kind = detail = ""
+    lengths = fields.get("content-length")
+    if lengths is not None:
+        if not _is_number(lengths[0], 10**10):
+            kind, detail = "length", "no number"
+        else:
+            length = int(lengths[0])
+            if length > len(body):
+                kind, detail = "length", "more than there is"
+            elif length < len(body):
+                message.body = body[:length]
+    values = fields.get("cseq")
+    if values is None:
+        kind, detail = "cseq", "missing"
+    else:
+        number, _, method = values[0].partition(" ")
+        if method in METHODS and len(number) < 10 and _is_number(number, MAX_CSEQ):
+            message.cseq = int(number)
+            message.cseq_method = method
+        else:
+            match = _CSEQ.fullmatch(values[0])
+            if match is None or not _is_number(match[1], MAX_CSEQ):
+                kind, detail = "cseq", "malformed"
+            else:
+                message.cseq = int(match[1])
+                message.cseq_method = match[2]
+    values = fields.get("call-id")
+    if values is None:
+        kind, detail = "call_id", "missing"
+    else:
+        call_id = message.call_id = values[0]
+        if not call_id or " " in call_id or not call_id.isprintable():
+            kind, detail = "call_id", "malformed"
+    for name in ("to", "from"):
+        values = fields.get(name)
+        if values is None:
+            kind, detail = name, "missing"
+            continue
+        match = PLAIN_NAME_ADDR.fullmatch(values[0])
+        if match is not None:
+            tag = match[3] or ""
+        else:
+            try:
+                tag = NameAddr.parse(values[0]).tag
+            except MalformedHeader:
+                kind, detail = name, "malformed"
+                continue
+        if name == "to":
+            message.to_tag = tag
+        else:
+            message.from_tag = tag
+    return kind, detail
+
+
+def _top_via(fields: dict[str, list[str]]) -> Via | None:
+    values = fields.get("via")
+    if values is None:
+        return None
+    try:
+        return Via.parse(first_of_list(values[0]))
+    except MalformedHeader:
+        return None
+
+
+def _salvage_vias(fields: dict[str, list[str]]) -> Via | None:
+    values = fields.get("via")
+    via = None if values is None else Via.salvage(values[0])
+    if values is not None and via is not None:
+        values[0] = str(via)
+    return via
+
+
+def _answerable(request: Request) -> Request:
+    """The request with only those Vias that an answer may repeat."""
+    vias: list[str] = []
+    for element in request.values("via")[:_MAX_VIAS_OF_AN_ANSWER]:
+        try:
+            Via.parse(element)
+        except MalformedHeader:
+            continue
+        vias.append(element)
+    request.fields["via"] = vias
+    return request
+
+
+def _uri_fault(uri: str) -> tuple[str, str, int]:
+    try:
+        parsed = parse_uri(uri)
+    except MalformedUri as error:
+        return "uri", str(error), 416 if error.unknown_scheme else 400
+    if isinstance(parsed, SipUri) and parsed.headers:
+        # RFC 3261 section 19.1.1 allows no headers here; RFC 4475 section 3.1.2.11.
+        return "uri", "headers in the Request-URI", 400
+    return "", "", 400
+
+
+def _is_contact(text: str) -> bool:
+    element = first_of_list(text)
+    if element == "*":
+        return True
+    try:
+        NameAddr.parse(element)
+    except MalformedHeader:
+        return False
+    return True
+
+
+def _is_number(text: str, limit: int) -> bool:
+    """ASCII digits, at most 20 of them, not above `limit`."""
+    return text.isdecimal() and text.isascii() and len(text) <= 20 and int(text) <= limit
