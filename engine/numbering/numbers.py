@@ -15,7 +15,7 @@ and 400 numbers are too short or have no area code, hence are never real numbers
 abroad.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 MASKED_LENGTH = 15  # digits of a 700 number, `700` included
@@ -92,11 +92,12 @@ class DialledKind(IntEnum):
 @dataclass(slots=True)
 class Dialled:
     """What the caller dialled. `digits` goes into the record: a 700 number without its country code; anything
-    else as it came, without `+` and separators, "" when it is not made of digits."""
+    else as it came, without `+` and separators, "" when it is not made of digits. It may be somebody's real
+    number, so it is not printed."""
 
     kind: DialledKind
     number: MaskedNumber | None
-    digits: str
+    digits: str = field(repr=False)
 
 
 def parse_real(text: str) -> RealNumber | None:

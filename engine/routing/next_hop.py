@@ -40,9 +40,9 @@ class NextHop:
 
 
 def _address(text: str, host: str, bracketed: bool) -> str:
-    """Names are refused: the call path never waits for a name server."""
+    """Names are refused: the call path never waits for a name server. So are zones, which no Via can carry."""
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.replace("%", " "))
     except ValueError:
         raise ValueError(f'"{text}": host must be an IP address') from None
     if (address.version == 6) != bracketed:

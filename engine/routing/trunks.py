@@ -46,8 +46,8 @@ class TrunkTable:
     def __init__(self, trunks: Iterable[Trunk]) -> None:
         self.trunks: tuple[Trunk, ...] = tuple(trunks)
         self._networks = _Networks(self.trunks)
-        self._real = _Prefixes(self.trunks, masked=False)
-        self._masked = _Prefixes(self.trunks, masked=True)
+        self._real_prefixes = _Prefixes(self.trunks, masked=False)
+        self._masked_prefixes = _Prefixes(self.trunks, masked=True)
 
     def by_source(self, host: str) -> Trunk | None:
         """The trunk that `host` (an IP address) belongs to: the longest network wins, then the order of the
@@ -60,7 +60,7 @@ class TrunkTable:
     def for_callee(self, number: RealNumber) -> Trunk | None:
         """The enabled trunk with the longest prefix of `number`, then the first in order. A disabled trunk
         leaves its numbers to shorter prefixes."""
-        return self._real.first_enabled(number.digits)
+        return self._real_prefixes.first_enabled(number.digits)
 
     def interconnect(self, number: MaskedNumber, longer_than: int = 0) -> Trunk | None:
         """The trunk of the carrier that this 700 number belongs to: the longest 700 prefix decides, and must
@@ -70,7 +70,7 @@ class TrunkTable:
         all the same: the number is still that carrier's, neither ours nor that of a carrier with a shorter
         prefix.
         """
-        trunks = self._masked.longest(number.digits)
+        trunks = self._masked_prefixes.longest(number.digits)
         if trunks is None or len(trunks.prefix) <= longer_than:
             return None
         for trunk in trunks.members:
