@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Sealing(Protocol):
-    """`engine.sealing.cipher.Sealer`. `open` raises an exception of its own for what it cannot open."""
+    """`engine.sealing.cipher.Sealer`. `open` raises ValueError for what it cannot open."""
 
     def seal(self, plain: bytes, context: bytes) -> bytes: ...
     def open(self, sealed: bytes, context: bytes) -> bytes: ...
