@@ -40,7 +40,7 @@ class NextHop:
 
 
 def _address(text: str, host: str, bracketed: bool) -> str:
-    """Names are refused: the call path never waits for a name server. So are zones, which no Via can carry."""
+    """Names are refused: the call path never waits for a name server. So are IPv6 zones."""
     try:
         address = ipaddress.ip_address(host.replace("%", " "))
     except ValueError:
