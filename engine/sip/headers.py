@@ -31,7 +31,7 @@ class Via:
     transport: str
     host: str
     port: int
-    params: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str]
     version: str = "2.0"
 
     @property
@@ -45,13 +45,13 @@ class Via:
         match = _PLAIN_VIA.fullmatch(text)
         if match is None:
             return _any_via(text)
-        transport, host, port, tail = match.groups()
-        params: dict[str, str] = {}
-        if tail:
-            for item in tail[1:].split(";"):
+        transport, host, port, before, branch, behind = match.groups()
+        params = {"rport": "", "branch": branch} if before else {"branch": branch}
+        if behind:
+            for item in behind[1:].split(";"):
                 name, _, value = item.partition("=")
-                params[name] = value
-        return Via(transport, host, int(port) if port else 0, params)
+                params.setdefault(name, value)
+        return Via(transport, host, int(port) if port else 0, params, "2.0")
 
     @staticmethod
     def salvage(text: str) -> Via | None:
@@ -143,7 +143,7 @@ PLAIN_NAME_ADDR: Final = re.compile(
 
 _PLAIN_VIA: Final = re.compile(
     r"SIP/2\.0/([A-Z]++) ([a-z0-9][a-z0-9.\-]*+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?"
-    r"((?:;(?:rport(?:=[0-9]++)?|branch=[A-Za-z0-9\-.!%*_+`'~]++|received=[0-9.]++|alias))*+)"
+    rf"(;rport)?+;branch=([{TOKEN_CHARS}]++)((?:;(?:rport(?:=[0-9]++)?|received=[0-9.]++))*+)"
 )
 
 _PARAM: Final = re.compile(

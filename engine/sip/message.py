@@ -142,8 +142,8 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """0 to 255, None when absent (or, in responses, no number)."""
-        value = self.value("max-forwards")
-        return int(value) if value and _is_number(value, 255) else None
+        number = _number(self.value("max-forwards"), 255)
+        return number if number >= 0 else None
 
     @property
     def content_type(self) -> str:
@@ -187,15 +187,13 @@ def parse_message(data: bytes) -> Request | Response:
     and 2**31, Max-Forwards 0 to 255, the Request-URI, the first Contact of requests, Content-Length against
     what is there (a surplus of the datagram is cut off, RFC 3261 section 18.3).
     """
-    end = data.find(b"\r\n\r\n")
-    if end > 0 and data[0] > 13:
-        head = data[:end].decode("utf-8", "surrogateescape")
+    octets, end, body = data.partition(b"\r\n\r\n")
+    if end and octets and octets[0] > 13:
+        head = octets.decode("utf-8", "surrogateescape")
         lines = head.split("\r\n")
         count = len(lines) - 1
         if count <= MAX_FIELDS and head.count("\n") == count and head.count("\r") == count:
-            if "\n " in head or "\n\t" in head:
-                lines = _unfold(lines)
-            return _read(lines, data[end + 4 :], "", "")
+            return _read(lines, body, "", "")
     return _parse_unusual(data)
 
 
@@ -261,19 +259,19 @@ def _unfold(lines: list[str]) -> list[str]:
 
 
 def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Response:
-    """The message of these unfolded lines; `kind` and `detail` name a fault found before ("" for none)."""
+    """The message of these lines; `kind` and `detail` name a fault found before ("" for none)."""
     fields: dict[str, list[str]] = {}
     bad_name = False
     repeated = False
     names = FIELD_NAMES
-    start = ""
-    for line in lines:
-        if not start:
-            start = line
-            continue
+    rest = iter(lines)
+    start = next(rest)
+    for line in rest:
         spelling, colon, value = line.partition(":")
         name = names.get(spelling)
         if name is None or not colon:
+            if line.startswith((" ", "\t")):
+                return _read(_unfold(lines), body, kind, detail)
             name = field_name(spelling) if colon else ""
             if not name:
                 bad_name = True
@@ -326,7 +324,7 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
         kind, detail = "cseq", "method differs from the start line"
     if not kind:
         forwards = fields.get("max-forwards")
-        if forwards is not None and forwards[0] != "70" and not _is_number(forwards[0], 255):
+        if forwards is not None and forwards[0] != "70" and _number(forwards[0], 255) < 0:
             kind, detail = "max_forwards", "not 0 to 255"
         elif _SIP_URI.fullmatch(uri) is None:
             kind, detail, status = _uri_fault(uri)
@@ -345,7 +343,7 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
 
 def _response(start: str, fields: dict[str, list[str]], body: bytes, kind: str, detail: str) -> Response:
     code = start[8:11]
-    if start[11:12].strip(" ") or not ("100" <= code <= "699" and _is_number(code, 699)):
+    if start[11:12].strip(" ") or not ("100" <= code <= "699" and _number(code, 699) >= 0):
         raise MalformedMessage("status", "not 100 to 699")
     if kind:
         raise MalformedMessage(kind, detail)
@@ -360,34 +358,31 @@ def _response(start: str, fields: dict[str, list[str]], body: bytes, kind: str, 
 
 
 def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes) -> tuple[str, str]:
-    """Fills in what every message must have; the first fault as kind and detail, "" for none. Reads on behind
+    """Fills in what every message must have; a fault as kind and detail, "" for none. Reads on behind
     a fault, for an answer needs the rest as well."""
     kind = detail = ""
-    lengths = fields.get("content-length")
-    if lengths is not None:
-        if not _is_number(lengths[0], 10**10):
-            kind, detail = "length", "no number"
-        else:
-            length = int(lengths[0])
-            if length > len(body):
-                kind, detail = "length", "more than there is"
-            elif length < len(body):
-                message.body = body[:length]
+    values = fields.get("content-length")
+    if values is not None and (values[0] != "0" or body):
+        length = _number(values[0], 10**10)
+        if length < 0 or length > len(body):
+            kind, detail = "length", "no number, or more than there is"
+        elif length < len(body):
+            message.body = body[:length]
     values = fields.get("cseq")
     if values is None:
         kind, detail = "cseq", "missing"
     else:
         number, _, method = values[0].partition(" ")
-        if method in METHODS and len(number) < 10 and _is_number(number, MAX_CSEQ):
+        if method in METHODS and number.isdecimal() and number.isascii() and len(number) < 10:
             message.cseq = int(number)
             message.cseq_method = method
         else:
             match = _CSEQ.fullmatch(values[0])
-            if match is None or not _is_number(match[1], MAX_CSEQ):
-                kind, detail = "cseq", "malformed"
-            else:
-                message.cseq = int(match[1])
+            if match is not None:
+                message.cseq = _number(match[1], MAX_CSEQ)
                 message.cseq_method = match[2]
+            if match is None or message.cseq < 0:
+                kind, detail = "cseq", "malformed"
     values = fields.get("call-id")
     if values is None:
         kind, detail = "call_id", "missing"
@@ -395,24 +390,30 @@ def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes
         call_id = message.call_id = values[0]
         if not call_id or " " in call_id or not call_id.isprintable():
             kind, detail = "call_id", "malformed"
-    for name in ("to", "from"):
-        values = fields.get(name)
-        if values is None:
-            kind, detail = name, "missing"
-            continue
+    values = fields.get("to")
+    if values is None:
+        kind, detail = "to", "missing"
+    else:
         match = PLAIN_NAME_ADDR.fullmatch(values[0])
         if match is not None:
-            tag = match[3] or ""
+            message.to_tag = match[3] or ""
         else:
             try:
-                tag = NameAddr.parse(values[0]).tag
+                message.to_tag = message.to.tag
             except MalformedHeader:
-                kind, detail = name, "malformed"
-                continue
-        if name == "to":
-            message.to_tag = tag
+                kind, detail = "to", "malformed"
+    values = fields.get("from")
+    if values is None:
+        kind, detail = "from", "missing"
+    else:
+        match = PLAIN_NAME_ADDR.fullmatch(values[0])
+        if match is not None:
+            message.from_tag = match[3] or ""
         else:
-            message.from_tag = tag
+            try:
+                message.from_tag = message.from_.tag
+            except MalformedHeader:
+                kind, detail = "from", "malformed"
     return kind, detail
 
 
@@ -469,6 +470,9 @@ def _is_contact(text: str) -> bool:
     return True
 
 
-def _is_number(text: str, limit: int) -> bool:
-    """ASCII digits, at most 20 of them, not above `limit`."""
-    return text.isdecimal() and text.isascii() and len(text) <= 20 and int(text) <= limit
+def _number(text: str, limit: int) -> int:
+    """The value of ASCII digits, at most 20 of them, -1 when they are none or above `limit`."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 20:
+        return -1
+    value = int(text)
+    return value if value <= limit else -1
