@@ -73,7 +73,8 @@ class Dialog:
 
 
 def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
-    """The UAS side, from an INVITE that came in over `flow` (12.1.1). Raises MalformedHeader without a usable Contact."""
+    """The UAS side, from an INVITE that came in over `flow` (12.1.1). Raises MalformedHeader where its
+    Contact is missing or leads nowhere."""
     target = _target(request.contact)
     if target is None:
         raise MalformedHeader("Contact is missing or no sip or tel URI")

@@ -132,8 +132,9 @@ class Endpoint:
         """Sends the CANCEL of an INVITE of ours; the caller has seen to it that a provisional response came (9.1)."""
         cancel = invite.request.accompanying("CANCEL", invite.request.to, headers)
         self._tally.sip_request("CANCEL", "out", invite.flow.trunk)
+        invite.expect_end(now)
         NonInviteClient(
-            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), _Unheard(), now
+            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), Unheard(), now
         )
 
     def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
@@ -246,8 +247,9 @@ class Endpoint:
         self.outbox.append((answer_flow(request, flow), data))
 
 
-class _Unheard:
-    """The user of a CANCEL: the INVITE's own final response tells everything (9.1)."""
+class Unheard:
+    """The user of a request whose answer changes nothing: a CANCEL (the INVITE's own final response tells
+    everything, 9.1), or a BYE to somebody who is no part of a call."""
 
     def on_response(self, response: Response, now: float) -> None:
         pass

@@ -54,6 +54,8 @@ TABLE: Final[Table] = {
     (S.PROCEEDING, I.PROVISIONAL): (S.PROCEEDING, (A.PASS,)),
     (S.PROCEEDING, I.SUCCESS): (S.ACCEPTED, (A.START_M, A.PASS)),
     (S.PROCEEDING, I.FAILURE): (S.COMPLETED, (A.START_D, A.ACK, A.PASS)),
+    # Not in the figure: a cancelled INVITE whose final response never comes is given up after 64·T1 (9.1).
+    (S.PROCEEDING, I.TIMER_B): (S.TERMINATED, (A.TIMEOUT,)),
     (S.PROCEEDING, I.TRANSPORT_ERROR): (S.PROCEEDING, ()),
     (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
     (S.COMPLETED, I.SUCCESS): (S.COMPLETED, ()),
@@ -104,9 +106,14 @@ class InviteClient(ClientTransaction):
     def transport_failed(self, now: float) -> None:
         self._step(Input.TRANSPORT_ERROR, None, now)
 
+    def expect_end(self, now: float) -> None:
+        """It has been cancelled: waits 64·T1 more for its final response (9.1)."""
+        self.end_after(now, self.layer.timers.transaction)
+        self.rearm()
+
     def wake(self, now: float) -> None:
         if now >= self.end_at:
-            if self.state == State.CALLING:
+            if self.state <= State.PROCEEDING:
                 self._step(Input.TIMER_B, None, now)
             elif self.state == State.COMPLETED:
                 self._step(Input.TIMER_D, None, now)

@@ -9,7 +9,6 @@ from engine.sip.flow import Flow, Outbox
 from engine.sip.message import Request, Response
 from engine.sip.timers import NEVER, Timed, TimerValues, TimerWheel
 
-
 # (state, input) → (next state, actions). Keys are each machine's own IntEnums.
 Table = dict[tuple[int, int], tuple[int, tuple[int, ...]]]
 

@@ -1,0 +1,56 @@
+"""What all calls of one engine share: the endpoint, the tables of legs and calls, and the world's ports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.calls.ports import CallTally, Clock, Faults, LastCallers, Records
+from engine.calls.session import SessionOrigin
+from engine.calls.settings import CallSettings
+
+if TYPE_CHECKING:
+    from engine.calls.call import Call
+    from engine.calls.leg import Leg
+    from engine.sip.endpoint import Endpoint, Identifiers
+
+CARRIED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+
+
+class Board:
+    """`legs` are found by the tag that the engine gave them, `calls` by their record id."""
+
+    def __init__(
+        self,
+        settings: CallSettings,
+        node: str,
+        advertise: str,
+        sent_by: dict[str, str],
+        identifiers: Identifiers,
+        clock: Clock,
+        records: Records,
+        last_callers: LastCallers,
+        tally: CallTally,
+        faults: Faults,
+    ) -> None:
+        self.endpoint: Endpoint  # set by the switchboard, which it needs in turn
+        self.settings = settings
+        self.node = node
+        self.advertise = advertise
+        self.sent_by = sent_by
+        self.identifiers = identifiers
+        self.clock = clock
+        self.records = records
+        self.last_callers = last_callers
+        self.tally = tally
+        self.faults = faults
+        self.legs: dict[str, Leg] = {}
+        self.calls: dict[str, Call] = {}
+
+    def contact(self, user: str, transport: str) -> str:
+        """The Contact line of a leg: an opaque user part at the socket that serves its transport."""
+        parameter = "" if transport == "udp" else f";transport={transport}"
+        return f"Contact: <sip:{user}@{self.sent_by[transport]}{parameter}>\r\n"
+
+    def origin(self) -> SessionOrigin:
+        """The session of a new dialog. The id is random and fits 63 bits (RFC 4566 5.2)."""
+        return SessionOrigin(int(self.identifiers.token()[:12], 16), self.advertise)

@@ -1,0 +1,227 @@
+"""The callee's side of a call that is being set up: the engine is the UAC (RFC 3261 section 13.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.calls.board import Board
+from engine.calls.events import CallEvent, Event
+from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
+from engine.calls.leg import ALLOW, Leg, content_type, reason_line
+from engine.routing.next_hop import NextHop
+from engine.sip.dialog import Dialog, calling_dialog
+from engine.sip.endpoint import Endpoint, Unheard
+from engine.sip.flow import Flow
+from engine.sip.message import Response
+from engine.sip.outgoing import OutgoingRequest
+from engine.sip.transactions.invite_client import InviteClient
+
+if TYPE_CHECKING:
+    from engine.calls.call import Call
+
+BAD_GATEWAY = 502
+PROTOCOL_ERROR = 111  # Q.850: protocol error, unspecified
+_BYE_AHEAD = 100  # how far the CSeq of a BYE to an unwanted 2xx is ahead: higher than any that was used
+
+
+@dataclass(slots=True)
+class Outward:
+    """Whom to ring and what he sees; the same at every next hop.
+
+    user         user part of Request-URI and To, as the trunk wants numbers
+    shown        From without its tag
+    headers      further lines of the trunk's own: asserted identity, privacy
+    trunk        name of the trunk
+    """
+
+    user: str
+    shown: str
+    headers: str
+    trunk: str
+
+
+class CalleeLeg(Leg):
+    """One INVITE to one next hop, with all the early dialogs that come of it. The first 2xx makes the dialog."""
+
+    __slots__ = ("_acknowledgement", "_cancel_headers", "_invite", "_provisional", "call_id")
+
+    def __init__(
+        self, board: Board, call: Call, outward: Outward, hop: NextHop, crossing: Crossing, now: float
+    ) -> None:
+        super().__init__(board, call, Flow(hop.transport, hop.host, hop.port, 0, outward.trunk))
+        host = f"[{hop.host}]" if ":" in hop.host else hop.host
+        address = host if hop.port == 5060 else f"{host}:{hop.port}"
+        transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
+        self.call_id = f"{self.tag}-{board.identifiers.token()}"
+        self._acknowledgement: tuple[bytes, Flow] | None = None
+        self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
+        self._provisional = False
+        body = self.origin.write(crossing.session)
+        request = OutgoingRequest(
+            "INVITE",
+            f"sip:{outward.user}@{address}{transport}",
+            f"{outward.shown};tag={self.tag}",
+            f"<sip:{outward.user}@{address}>",
+            self.call_id,
+            1,
+            crossing.max_forwards,
+            headers=f"{self.contact}{ALLOW}Accept: {SESSION_TYPE}\r\n{outward.headers}{content_type(body)}",
+            body=body,
+        )
+        board.legs[self.tag] = self
+        self._invite: InviteClient = board.endpoint.send_invite(request, self.flow, self, now)
+
+    @property
+    def is_caller(self) -> bool:
+        return False
+
+    @property
+    def responded(self) -> bool:
+        """True once anything came back, be it 100."""
+        return self._provisional
+
+    # --- in ---
+
+    def on_response(self, response: Response, now: float) -> None:
+        status = response.status
+        if status < 200:
+            self._on_provisional(response, now)
+        elif status < 300:
+            self._on_success(response, now)
+        else:
+            self.close()
+            if not self._abandoned:
+                crossing = Crossing(cause=cause_of(response))
+                if "retry-after" in response.fields:
+                    crossing.retry_after = _crossing(response).retry_after
+                kind = Event.HOP_LOST if status == 503 else Event.FAILURE
+                self.call.handle(CallEvent(kind, crossing, status), now)
+
+    def on_timeout(self, now: float) -> None:
+        self.close()
+        if not self._abandoned:
+            self.call.handle(CallEvent(Event.NO_RESPONSE), now)
+
+    def on_transport_error(self, now: float) -> None:
+        self.close()
+        if not self._abandoned:
+            self.call.handle(CallEvent(Event.HOP_LOST), now)
+
+    # --- out ---
+
+    def confirm(self, crossing: Crossing) -> None:
+        """Acknowledges the callee's 2xx, with the answer of a late offer if the caller's ACK brought one."""
+        if self._acknowledgement is None:
+            self._acknowledgement = self.acknowledge(self._invite.request.cseq, crossing)
+
+    def abandon(self, cause: int, now: float) -> None:
+        """The call is over for this INVITE before any final response. CANCEL is held until a provisional
+        response has come (RFC 3261 9.1); a 2xx that crosses it is acknowledged and hung up."""
+        if self._abandoned or self.dialog is not None:
+            return
+        self._cancel_headers = reason_line(cause)
+        if self._provisional:
+            self.board.endpoint.send_cancel(self._invite, self._cancel_headers, now)
+
+    def hang_up(self, cause: int, now: float) -> None:
+        self.confirm(Crossing())  # never leave a 2xx without its ACK, whatever else happens
+        super().hang_up(cause, now)
+
+    def close(self) -> None:
+        """Leaves behind only what repeated and late 2xx still need for 64·T1."""
+        super().close()
+        self._invite.user = LateAnswers(
+            self.board.endpoint, self._invite, self.tag, self.dialog, self._acknowledgement
+        )
+
+    # --- within ---
+
+    @property
+    def _abandoned(self) -> bool:
+        return self._cancel_headers is not None
+
+    def _on_provisional(self, response: Response, now: float) -> None:
+        first = not self._provisional
+        self._provisional = True
+        if self._cancel_headers is not None:
+            if first:
+                self.board.endpoint.send_cancel(self._invite, self._cancel_headers, now)
+            return
+        if response.status == 100:
+            return
+        crossing = _crossing(response)
+        event = CallEvent(Event.PROGRESS, crossing, response.status, early=self.tag + response.to_tag)
+        self.call.handle(event, now)
+
+    def _on_success(self, response: Response, now: float) -> None:
+        dialog = self.dialog
+        if dialog is not None and dialog.remote_tag == response.to_tag:
+            if self._acknowledgement is not None:
+                self.board.endpoint.send_again(*self._acknowledgement)
+            return
+        if self._abandoned or dialog is not None:
+            end_unwanted(self.board.endpoint, self._invite.request, self.tag, response, self.flow, now)
+            return
+        self.dialog = calling_dialog(self._invite.request, self.tag, response, self.flow)
+        try:
+            crossing = crossing_of(response)
+        except Unacceptable:
+            # A session that cannot be read cannot be masked: the call fails rather than connect with half of it.
+            self.hang_up(PROTOCOL_ERROR, now)
+            self.call.handle(CallEvent(Event.FAILURE, Crossing(cause=PROTOCOL_ERROR), BAD_GATEWAY), now)
+            return
+        self.call.handle(CallEvent(Event.ANSWER, crossing, early=self.tag + response.to_tag), now)
+
+
+class LateAnswers:
+    """Hears the responses to an INVITE whose call is over: repeats the ACK, ends what another fork picked up."""
+
+    __slots__ = ("_acknowledgement", "_endpoint", "_flow", "_known", "_sent", "_tag")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        invite: InviteClient,
+        tag: str,
+        dialog: Dialog | None,
+        acknowledgement: tuple[bytes, Flow] | None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._sent = invite.request
+        self._flow = invite.flow
+        self._tag = tag
+        self._known = dialog.remote_tag if dialog is not None else ""
+        self._acknowledgement = acknowledgement
+
+    def on_response(self, response: Response, now: float) -> None:
+        if not 200 <= response.status < 300:
+            return
+        if self._acknowledgement is not None and response.to_tag == self._known:
+            self._endpoint.send_again(*self._acknowledgement)
+        else:
+            end_unwanted(self._endpoint, self._sent, self._tag, response, self._flow, now)
+
+    def on_timeout(self, now: float) -> None:
+        pass
+
+    def on_transport_error(self, now: float) -> None:
+        pass
+
+
+def end_unwanted(
+    endpoint: Endpoint, sent: OutgoingRequest, tag: str, response: Response, flow: Flow, now: float
+) -> None:
+    """ACK and BYE for a 2xx that came too late or from another fork (RFC 3261 13.2.2.4)."""
+    dialog = calling_dialog(sent, tag, response, flow)
+    endpoint.send_ack(dialog.ack(sent.cseq), dialog.target_flow)
+    dialog.local_cseq += _BYE_AHEAD
+    endpoint.send_request(dialog.request("BYE", reason_line(16)), dialog.target_flow, Unheard(), now)
+
+
+def _crossing(response: Response) -> Crossing:
+    """What crosses of a response whose body may be left behind."""
+    try:
+        return crossing_of(response)
+    except Unacceptable:
+        return Crossing(cause=cause_of(response))

@@ -1,0 +1,139 @@
+"""The only place where anything crosses from one leg to the other.
+
+What a message carries over is a Crossing: a few values, each read, checked and kept on purpose. A leg builds its
+own message from a Crossing and from its own state. What has no field here does not cross, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from engine.numbering.numbers import RealNumber, parse_real
+from engine.sip.headers import MalformedHeader, NameAddr
+from engine.sip.message import Message, Request
+from engine.sip.multipart import MalformedMultipart, only_part
+from engine.sip.sdp import MalformedSdp, masked_session
+from engine.sip.uri import MalformedUri, SipUri, parse_uri
+
+SESSION_TYPE: Final = "application/sdp"
+DEFAULT_MAX_FORWARDS: Final = 70  # RFC 3261 16.6
+
+_Q850: Final = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE)
+_SECONDS: Final = re.compile(r"\s*(\d{1,6})(?!\d)")
+
+
+@dataclass(slots=True)
+class Crossing:
+    """All that one leg's message may tell the other leg.
+
+    session        the masked session description without v=, o= and s=, "" for none
+    cause          Q.850 cause of a Reason header, 0 for none (RFC 3326)
+    retry_after    seconds, 0 for none
+    max_forwards   of a request, already lowered by one
+    """
+
+    session: str = ""
+    cause: int = 0
+    retry_after: int = 0
+    max_forwards: int = DEFAULT_MAX_FORWARDS
+
+
+class Unacceptable(Exception):
+    """A body that cannot cross. `status` answers a request that brought it; `headers` go with the answer."""
+
+    def __init__(self, status: int, headers: str = "") -> None:
+        super().__init__(str(status))
+        self.status = status
+        self.headers = headers
+
+
+def crossing_of(message: Message) -> Crossing:
+    """What crosses of a request or response. Raises Unacceptable for a body that must not be ignored."""
+    fields = message.fields
+    crossing = Crossing()
+    if message.body:
+        crossing.session = _session(message)
+    if "reason" in fields:
+        crossing.cause = cause_of(message)
+    if "retry-after" in fields:
+        seconds = _SECONDS.match(message.value("retry-after"))
+        crossing.retry_after = int(seconds[1]) if seconds is not None else 0
+    hops = message.max_forwards
+    if hops is not None:
+        crossing.max_forwards = max(0, hops - 1)
+    return crossing
+
+
+def cause_of(message: Message) -> int:
+    """The Q.850 cause of a message's Reason header; 0 for none. Its text and other protocols stay behind."""
+    for value in message.values("reason"):
+        found = _Q850.match(value)
+        if found is not None:
+            cause = int(found[1])
+            return cause if 1 <= cause <= 127 else 0
+    return 0
+
+
+def caller_identity(request: Request, trusted: bool) -> RealNumber | None:
+    """Who calls, as far as the trunk vouches for it: P-Asserted-Identity, else From (RFC 3325 9.1). None for a
+    trunk that is not trusted, and for what is no real number."""
+    if not trusted:
+        return None
+    asserted = request.values("p-asserted-identity")
+    if not asserted:
+        return _number_of(request.from_.uri)
+    # One sip and one tel URI may stand there (RFC 3325 9.1); the first that is a number counts.
+    for value in asserted:
+        try:
+            number = _number_of(NameAddr.parse(value).uri)
+        except MalformedHeader:
+            continue
+        if number is not None:
+            return number
+    return None
+
+
+def dialled_text(request: Request) -> str:
+    """The user part or telephone number of the Request-URI, "" for none."""
+    return _user(request.uri)
+
+
+def _number_of(uri: str) -> RealNumber | None:
+    return parse_real(_user(uri))
+
+
+def _user(uri: str) -> str:
+    try:
+        parsed = parse_uri(uri)
+    except MalformedUri:
+        return ""
+    if isinstance(parsed, SipUri):
+        return parsed.user
+    context = parsed.params.get("phone-context")
+    return f"{parsed.number};phone-context={context}" if context else parsed.number
+
+
+def _session(message: Message) -> str:
+    kind = message.content_type
+    if kind.startswith("multipart/"):
+        try:
+            part = only_part(message.value("content-type"), message.body, SESSION_TYPE)
+        except MalformedMultipart:
+            raise Unacceptable(400) from None
+        if part is None:
+            return ""
+        body = part
+    elif kind == SESSION_TYPE:
+        body = message.body
+    elif "handling=optional" in message.value("content-disposition").lower().replace(" ", ""):
+        return ""
+    else:
+        raise Unacceptable(415, f"Accept: {SESSION_TYPE}\r\n")
+    if message.value("content-encoding") not in ("", "identity"):
+        raise Unacceptable(415, "Accept-Encoding: identity\r\n")
+    try:
+        return masked_session(body.decode("utf-8", "surrogateescape"))
+    except MalformedSdp:
+        raise Unacceptable(400) from None

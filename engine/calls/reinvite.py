@@ -1,0 +1,163 @@
+"""A re-INVITE crossing from the side that asks to the side that is asked (RFC 3261 section 14)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from engine.authorization.reason import Reason
+from engine.calls.hiding import Crossing, Unacceptable, crossing_of
+from engine.calls.leg import Leg
+from engine.sip.flow import Flow
+from engine.sip.message import Request, Response
+from engine.sip.transactions.transaction import ServerTransaction
+
+if TYPE_CHECKING:
+    from engine.calls.call import Call
+
+_OWN_LEG = frozenset((401, 407, 420, 421, 422, 482, 483, 503))
+
+
+class State(IntEnum):
+    ASKED = 0
+    ANSWERED = 1  # a 2xx went to the asker, its ACK is awaited
+    DONE = 2
+
+
+class Reinvite:
+    """Fails without a trace, but for 408 and 481, which say that the other side is gone: they end the call."""
+
+    __slots__ = (
+        "_acknowledgement",
+        "_asked",
+        "_call",
+        "_cancelled",
+        "_client",
+        "_cseq",
+        "_responded",
+        "_state",
+        "_transaction",
+        "asker",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        asker: Leg,
+        asked: Leg,
+        transaction: ServerTransaction,
+        request: Request,
+        crossing: Crossing,
+        now: float,
+    ) -> None:
+        self._call = call
+        self.asker = asker
+        self._asked = asked
+        self._transaction = transaction
+        self._cseq = request.cseq
+        self._state = State.ASKED
+        self._responded = False
+        self._cancelled = False
+        self._acknowledgement: tuple[bytes, Flow] | None = None
+        transaction.user = self
+        if asker.dialog is not None:
+            asker.dialog.refresh_target(request.contact, transaction.flow)
+        call.board.endpoint.respond(transaction, 100, now)
+        self._client = asked.reinvite(crossing, self, now)
+
+    @property
+    def answered(self) -> bool:
+        return self._state != State.ASKED
+
+    # --- the asked side ---
+
+    def on_response(self, response: Response, now: float) -> None:
+        status = response.status
+        if status < 200:
+            if not self._responded and self._cancelled:
+                self._call.board.endpoint.send_cancel(self._client, "", now)
+            self._responded = True
+        elif status < 300:
+            self._on_success(response, now)
+        else:
+            self._fail(500 if status in _OWN_LEG or status < 400 else status, now)
+
+    def on_timeout(self, now: float) -> None:
+        self._fail(408, now)
+
+    def on_transport_error(self, now: float) -> None:
+        self._fail(500, now)
+
+    # --- the asking side ---
+
+    def on_cancel(self, request: Request, now: float) -> None:
+        """The CANCEL crosses; what the asked side makes of its INVITE is the answer, so that both sides keep the
+        same session."""
+        if self._state == State.ASKED and not self._cancelled:
+            self._cancelled = True
+            if self._responded:
+                self._call.board.endpoint.send_cancel(self._client, "", now)
+
+    def on_acknowledged(self, leg: Leg, crossing: Crossing, now: float) -> None:
+        self._acknowledge(crossing)
+        self._close()
+
+    def on_unacknowledged(self, leg: Leg, now: float) -> None:
+        self._acknowledge(Crossing())
+        self._close()
+        self._call.end(Reason.NO_ACK, now)
+
+    def abort(self, now: float) -> None:
+        """The call ends: an open re-INVITE of the asker gets 487 (RFC 3261 15.1.2), a 2xx of the asked its ACK."""
+        if self._state == State.ASKED:
+            self._transaction.user = None
+            self._call.board.endpoint.respond(self._transaction, 487, now)
+        elif self._state == State.ANSWERED:
+            self.asker.drop_acceptance()
+            self._acknowledge(Crossing())
+        self._state = State.DONE
+
+    # --- within ---
+
+    def _on_success(self, response: Response, now: float) -> None:
+        if self._acknowledgement is not None:
+            self._call.board.endpoint.send_again(*self._acknowledgement)
+            return
+        if self._state == State.DONE:
+            self._acknowledge(Crossing())  # it crossed the end of the call
+            return
+        if self._state == State.ANSWERED:
+            return  # repeated; its ACK waits for the asker's
+        dialog = self._asked.dialog
+        if dialog is not None:
+            dialog.refresh_target(response.contact, dialog.flow)
+        try:
+            crossing = crossing_of(response)
+        except Unacceptable:
+            # The asked side has changed its session to one that cannot be masked: neither side can go on.
+            self._acknowledge(Crossing())
+            self._fail(500, now)
+            self._call.end(Reason.INTERNAL_ERROR, now)
+            return
+        self._state = State.ANSWERED
+        self._transaction.user = None
+        session = self.asker.origin.write(crossing.session)
+        self.asker.accept(self._transaction, "", session, self._cseq, self, now)
+
+    def _fail(self, status: int, now: float) -> None:
+        if self._state != State.ASKED:
+            return
+        self._transaction.user = None
+        self._call.board.endpoint.respond(self._transaction, status, now)
+        self._close()
+        if status in (408, 481):
+            self._call.end(Reason.SESSION_EXPIRED, now)
+
+    def _acknowledge(self, crossing: Crossing) -> None:
+        if self._acknowledgement is None:
+            self._acknowledgement = self._asked.acknowledge(self._client.request.cseq, crossing)
+
+    def _close(self) -> None:
+        self._state = State.DONE
+        if self._call.exchange is self:
+            self._call.exchange = None
