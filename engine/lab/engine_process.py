@@ -1,0 +1,134 @@
+"""The engine of a lab: `mask700 serve` as a process of its own, until it is ready and until it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.lab.processes import Processes
+
+_READY_PATIENCE_S = 30.0
+_PROBE_S = 0.05
+_STOP_PATIENCE_S = 5.0
+_LOG_LINES = 15
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class EngineFailed(RuntimeError):
+    """The engine did not become ready, or died; the text has the last lines of its log."""
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """What all processes of the engine have used together: CPU in seconds, resident memory in bytes."""
+
+    cpu_s: float
+    memory: int
+
+
+class Engine:
+    """One running engine. `data_dir` is all that it writes to; `log` is what it printed."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, processes: Processes, data_dir: Path, log: Path
+    ) -> None:
+        self.data_dir = data_dir
+        self.log = log
+        self._process = process
+        self._processes = processes
+
+    @staticmethod
+    async def start(
+        config: Path,
+        overrides: Sequence[str],
+        control: tuple[str, int],
+        *,
+        data_dir: Path,
+        log: Path,
+        processes: Processes,
+    ) -> Engine:
+        """Start it and wait until /readyz at `control` says yes. Raises EngineFailed."""
+        command = [sys.executable, "-m", "engine.cli.main", "serve", "--config", str(config)]
+        for override in (*overrides, f"data_dir={json.dumps(str(data_dir))}"):
+            command += ["--set", override]
+        process = await processes.start(command, output=log)
+        engine = Engine(process, processes, data_dir, log)
+        try:
+            await asyncio.wait_for(engine._ready(*control), _READY_PATIENCE_S)
+        except TimeoutError:
+            await engine.stop()
+            raise EngineFailed(
+                f"the engine was not ready within {_READY_PATIENCE_S:.0f} s\n{engine.last_words()}"
+            ) from None
+        return engine
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def check_alive(self) -> None:
+        """Raises EngineFailed when it has ended by itself."""
+        if self._process.returncode is not None:
+            raise EngineFailed(f"the engine ended, status {self._process.returncode}\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_LINES:] or ["(it printed nothing)"])
+
+    def usage(self) -> Usage:
+        """CPU and memory of its processes so far."""
+        cpu_s, memory = 0.0, 0
+        for pid in _family(self._process.pid):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            except OSError:
+                continue
+            cpu_s += (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+            memory += int(fields[21]) * _PAGE_BYTES
+        return Usage(cpu_s, memory)
+
+    async def stop(self) -> int:
+        """Ask it to drain and stop, then to stop at once, then end it; its exit status."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            await self._processes.wait(self._process, _STOP_PATIENCE_S)
+        return await self._processes.end(self._process)
+
+    async def _ready(self, host: str, port: int) -> None:
+        while not await _says_ok(host, port, "/readyz"):
+            if await self._processes.wait(self._process, _PROBE_S) is not None:
+                self.check_alive()
+
+
+async def _says_ok(host: str, port: int, path: str) -> bool:
+    """True when an HTTP GET is answered 200."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants."""
+    family = [pid]
+    for parent in family:
+        try:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+        except OSError:
+            continue
+        family.extend(int(child) for child in children.split())
+    return family
