@@ -1,0 +1,154 @@
+"""The driver between sockets and the pure rooms: one wake-up reads, runs the core, keeps its records, sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+from engine.sip.flow import Flow, Outbox
+from engine.sip.timers import NEVER
+from engine.transport.streams import Streams
+from engine.transport.udp import UdpSocket
+
+_SHORTEST_WAIT_S = 0.001
+_LAG_PERIOD_S = 0.1
+
+
+class Core(Protocol):
+    """`engine.sip.endpoint.Endpoint`, as the driver sees it."""
+
+    outbox: Outbox
+
+    @property
+    def next_deadline(self) -> float: ...
+    def receive(self, data: bytes, flow: Flow, now: float) -> None: ...
+    def expire(self, now: float) -> None: ...
+    def transport_failed(self, flow: Flow, now: float) -> None: ...
+
+
+class Figures(Protocol):
+    def observe_loop_lag(self, seconds: float) -> None: ...
+
+
+class Driver:
+    """Owns the sockets and the one timer.
+
+    `keep` is called before anything is sent: what must not be lost is with the kernel when it returns.
+    `trunk_of` names the trunk of a host. `report` hears of faults of ours; the wake-up goes on after them.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        keep: Callable[[], None],
+        trunk_of: Callable[[str], str],
+        report: Callable[[str, Exception], None],
+        figures: Figures,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._core = core
+        self._keep = keep
+        self._trunk_of = trunk_of
+        self._report = report
+        self._figures = figures
+        self._loop = loop
+        self._udp: list[UdpSocket] = []
+        self.streams: Streams | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = NEVER
+        self._lag_due = 0.0
+        self._lag_timer: asyncio.TimerHandle | None = None
+
+    # --- start and stop ---
+
+    def listen_udp(self, host: str, port: int, receive_buffer: int) -> None:
+        """Binds a UDP socket and reads it. Raises OSError."""
+        number = len(self._udp) + 1
+        socket = UdpSocket(host, port, number, receive_buffer, self._trunk_of)
+        self._udp.append(socket)
+        self._loop.add_reader(socket.fileno(), self._on_readable, socket)
+
+    def start(self) -> None:
+        """Begins to turn the wheel and to watch the loop's own lag."""
+        self._lag_due = monotonic() + _LAG_PERIOD_S
+        self._lag_timer = self._loop.call_later(_LAG_PERIOD_S, self._watch_lag)
+        self.settle()
+
+    def close(self) -> None:
+        for socket in self._udp:
+            self._loop.remove_reader(socket.fileno())
+            socket.close()
+        for timer in (self._timer, self._lag_timer):
+            if timer is not None:
+                timer.cancel()
+        if self.streams is not None:
+            self.streams.close()
+
+    # --- one wake-up ---
+
+    def deliver(self, data: bytes, flow: Flow) -> None:
+        """A message that came over a stream; `settle` is to follow."""
+        try:
+            self._core.receive(data, flow, monotonic())
+        except Exception as error:
+            self._report("receive", error)
+
+    def settle(self) -> None:
+        """Ends a wake-up: keeps the records, sends what is to be sent, sets the timer."""
+        outbox = self._core.outbox
+        while outbox:
+            self._keep()
+            batch = outbox[:]
+            outbox.clear()
+            for flow, data in batch:
+                if flow.transport == "udp":
+                    if not self._socket_of(flow).send(data, flow):
+                        self._core.transport_failed(flow, monotonic())
+                elif self.streams is None or not self.streams.send(data, flow):
+                    self._core.transport_failed(flow, monotonic())
+        self._keep()
+        deadline = self._core.next_deadline
+        if deadline < self._armed:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._armed = deadline
+            wait = max(deadline - monotonic(), _SHORTEST_WAIT_S)
+            self._timer = self._loop.call_later(wait, self._on_timer)
+
+    def failed(self, flow: Flow) -> None:
+        """A stream to `flow` could not be opened or broke."""
+        self._core.transport_failed(flow, monotonic())
+        self.settle()
+
+    # --- within ---
+
+    def _socket_of(self, flow: Flow) -> UdpSocket:
+        number = flow.local
+        return self._udp[number - 1 if 0 < number <= len(self._udp) else 0]
+
+    def _on_readable(self, socket: UdpSocket) -> None:
+        now = monotonic()
+        receive = self._core.receive
+        for data, flow in socket.read():
+            try:
+                receive(data, flow, now)
+            except Exception as error:
+                self._report("receive", error)
+        self.settle()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._armed = NEVER
+        try:
+            self._core.expire(monotonic())
+        except Exception as error:
+            self._report("timer", error)
+        self.settle()
+
+    def _watch_lag(self) -> None:
+        now = monotonic()
+        self._figures.observe_loop_lag(max(0.0, now - self._lag_due))
+        self._lag_due = now + _LAG_PERIOD_S
+        self._lag_timer = self._loop.call_later(_LAG_PERIOD_S, self._watch_lag)

@@ -1,0 +1,208 @@
+"""TCP: connections that come in, connections that are made, messages cut out of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, Protocol
+
+from engine.sip.flow import Flow
+from engine.sip.framing import StreamError, StreamFramer
+
+_WRITE_LIMIT: Final = 1_048_576  # bytes that a far end may leave unread before its connection is dropped
+_PENDING_LIMIT: Final = 1_048_576  # bytes that may wait for a connection to be made
+_CONNECT_TIMEOUT_S: Final = 4.0
+_SWEEP_S: Final = 1.0
+
+
+class Deliver(Protocol):
+    """`engine.transport.driver.Driver`, as streams see it."""
+
+    def deliver(self, data: bytes, flow: Flow) -> None: ...
+    def settle(self) -> None: ...
+    def failed(self, flow: Flow) -> None: ...
+
+
+class Streams:
+    """All connections, found by their number or by the far end's address.
+
+    `most` bounds how many there are; `idle_s` closes those where nothing moves; a message that has begun must
+    be complete within `message_s`. `malformed` is told the kind of what is no SIP.
+    """
+
+    def __init__(
+        self,
+        driver: Deliver,
+        trunk_of: Callable[[str], str],
+        malformed: Callable[[str], None],
+        most: int,
+        idle_s: float,
+        message_s: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.driver = driver
+        self.malformed = malformed
+        self.idle_s = idle_s
+        self.message_s = message_s
+        self._trunk_of = trunk_of
+        self._most = most
+        self._loop = loop
+        self._last_number = 0
+        self._by_number: dict[int, Connection] = {}
+        self._by_address: dict[tuple[str, int], Connection] = {}
+        self._pending: dict[tuple[str, int], list[bytes]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+
+    async def listen(self, host: str, port: int) -> None:
+        """Raises OSError."""
+        self._servers.append(await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024))
+
+    def send(self, data: bytes, flow: Flow) -> bool:
+        """Over the connection that the flow names, else one to its address, else a new one. False when it
+        can't be."""
+        address = (flow.host, flow.port)
+        connection = self._by_number.get(flow.local) or self._by_address.get(address)
+        if connection is not None:
+            return connection.write(data)
+        waiting = self._pending.get(address)
+        if waiting is not None:
+            if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT:
+                return False
+            waiting.append(data)
+            return True
+        if len(self._by_number) + len(self._pending) >= self._most:
+            return False
+        self._pending[address] = [data]
+        task = self._loop.create_task(self._connect(flow))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def close(self) -> None:
+        self._sweeper.cancel()
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._by_number.values()):
+            connection.abort()
+
+    # --- of the connections ---
+
+    def opened(self, connection: Connection, host: str, port: int) -> Flow | None:
+        """A number for a new connection; None when there are too many."""
+        if len(self._by_number) >= self._most:
+            self.malformed("connections")
+            return None
+        self._last_number += 1
+        self._by_number[self._last_number] = connection
+        self._by_address[(host, port)] = connection
+        return Flow("tcp", host, port, self._last_number, self._trunk_of(host))
+
+    def closed(self, connection: Connection, flow: Flow) -> None:
+        self._by_number.pop(flow.local, None)
+        if self._by_address.get((flow.host, flow.port)) is connection:
+            del self._by_address[(flow.host, flow.port)]
+
+    # --- within ---
+
+    async def _connect(self, flow: Flow) -> None:
+        address = (flow.host, flow.port)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                _, connection = await self._loop.create_connection(lambda: Connection(self), *address)
+        except OSError:  # refused, unreachable, or TimeoutError
+            self._pending.pop(address, None)
+            self.driver.failed(flow)
+            return
+        for data in self._pending.pop(address, []):
+            connection.write(data)
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for connection in list(self._by_number.values()):
+            if connection.overdue(now):
+                connection.abort()
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, in either direction; both directions carry requests and responses (RFC 3261 18.1.1)."""
+
+    __slots__ = ("_begun", "_flow", "_framer", "_moved", "_streams", "_transport")
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._framer = StreamFramer()
+        self._transport: asyncio.Transport | None = None
+        self._flow: Flow | None = None
+        self._moved = monotonic()
+        self._begun = 0.0  # when the message that is still incomplete began, 0 for none
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        host, port = transport.get_extra_info("peername")[:2]
+        self._flow = self._streams.opened(self, host, port)
+        if self._flow is None:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        flow = self._flow
+        if flow is None:
+            return
+        now = monotonic()
+        self._moved = now
+        broken = False
+        try:
+            messages = self._framer.feed(data)
+        except StreamError as error:
+            # Where the next message begins is unknown from here on: what could be cut out is answered, then it ends.
+            self._streams.malformed(error.kind)
+            messages = error.messages
+            broken = True
+        pings = self._framer.pings
+        if pings:
+            self._framer.pings = 0
+            self.write(b"\r\n" * min(pings, 16))  # RFC 5626 4.4.1
+        for message in messages:
+            self._streams.driver.deliver(message, flow)
+        if not self._framer.pending:
+            self._begun = 0.0
+        elif messages or not self._begun:
+            self._begun = now
+        self._streams.driver.settle()
+        if broken and self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        flow = self._flow
+        self._transport = None
+        if flow is not None:
+            self._flow = None
+            self._streams.closed(self, flow)
+
+    def write(self, data: bytes) -> bool:
+        """False when it is closed, or its far end does not read."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() + len(data) > _WRITE_LIMIT:
+            self.abort()
+            return False
+        self._moved = monotonic()
+        transport.write(data)
+        return True
+
+    def overdue(self, now: float) -> bool:
+        if self._begun and now - self._begun > self._streams.message_s:
+            self._streams.malformed("slow")
+            return True
+        return now - self._moved > self._streams.idle_s
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

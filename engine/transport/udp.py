@@ -1,0 +1,86 @@
+"""A UDP socket that is read dry, a bounded number of datagrams per wake-up."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from engine.sip.flow import Flow
+
+_LARGEST: Final = 65_535
+_PER_WAKE_UP: Final = 64  # then timers, streams and the control process get their turn
+_REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made anew when they speak again
+
+
+class UdpSocket:
+    """Bound and non-blocking. What the kernel cannot take at once is dropped: SIP repeats it."""
+
+    __slots__ = ("_family", "_flows", "_number", "_socket", "_trunk_of")
+
+    def __init__(
+        self, host: str, port: int, number: int, receive_buffer: int, trunk_of: Callable[[str], str]
+    ) -> None:
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            _enlarge(self._socket, socket.SO_RCVBUF, receive_buffer)
+            _enlarge(self._socket, socket.SO_SNDBUF, receive_buffer)
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._number = number
+        self._trunk_of = trunk_of
+        self._flows: dict[tuple[str, int], Flow] = {}
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """(host, port) it is bound to."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def read(self) -> list[tuple[bytes, Flow]]:
+        """What has arrived, with where it came from."""
+        arrived: list[tuple[bytes, Flow]] = []
+        receive = self._socket.recvfrom
+        flows = self._flows
+        for _ in range(_PER_WAKE_UP):
+            try:
+                data, address = receive(_LARGEST)
+            except OSError:  # nothing more (BlockingIOError), or an ICMP error of something sent before
+                break
+            flow = flows.get(address)
+            if flow is None:
+                if len(flows) >= _REMEMBERED:
+                    flows.clear()
+                host = address[0]
+                flow = flows[address] = Flow("udp", host, address[1], self._number, self._trunk_of(host))
+            arrived.append((data, flow))
+        return arrived
+
+    def send(self, data: bytes, flow: Flow) -> bool:
+        """False when the network says that nothing can get there."""
+        try:
+            self._socket.sendto(data, (flow.host, flow.port))
+        except BlockingIOError:
+            return True  # the send buffer is full: lost like any datagram
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _enlarge(sock: socket.socket, option: int, size: int) -> None:
+    """A large buffer, past the system's limit where the process may."""
+    forced = {socket.SO_RCVBUF: 33, socket.SO_SNDBUF: 32}[option]  # SO_RCVBUFFORCE, SO_SNDBUFFORCE
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, option, size)

@@ -1,0 +1,171 @@
+"""The engine on the simulated wire: the real core with a table in memory and records in a list."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from itertools import count
+
+from engine.authorization.gate import Gate, Policy
+from engine.calls.board import Board
+from engine.calls.ports import BindingsUnavailable, LookUpLater
+from engine.calls.record import CallRecord, EntryKind
+from engine.calls.settings import CallSettings
+from engine.calls.switchboard import Limits, Switchboard
+from engine.numbering.binding import Direction, Found, Model, NumberBinding
+from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
+from engine.routing.trunks import Trunk, TrunkSettings, TrunkTable
+from engine.sip.endpoint import Endpoint
+from engine.sip.flow import Flow, Outbox
+from engine.sip.timers import TimerValues
+from engine.observe.tally import Tally
+from tests.simulation.world import Address, World
+
+ENGINE: Address = ("127.0.0.9", 5060)
+EPOCH_MS = 1_790_000_000_000
+
+
+class Tokens:
+    """Identifiers that differ and repeat from run to run."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = count(1)
+
+    def token(self) -> str:
+        return f"{self._prefix}{next(self._count):012x}"
+
+
+class Table:
+    """Bindings in memory. `unavailable` and `later` make it the store that is down, and the slow one."""
+
+    def __init__(self) -> None:
+        self.bindings: list[NumberBinding] = []
+        self.callers: dict[str, RealNumber] = {}
+        self.unavailable = False
+        self.later: list[tuple[LookUpLater, Found]] | None = None
+
+    def add(
+        self,
+        model: Model,
+        x: str,
+        a: str | tuple[str, ...],
+        b: str | None,
+        y: str | None = None,
+        **rest: object,
+    ) -> NumberBinding:
+        group = (a,) if isinstance(a, str) else a
+        binding = NumberBinding(
+            f"{len(self.bindings):024x}", "default", "", model, MaskedNumber(x), MaskedNumber(y) if y else None,
+            tuple(real(number) for number in group), real(b) if b else None,
+            **rest,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.bindings.append(binding)
+        return binding
+
+    def look_up(self, number: MaskedNumber, caller: RealNumber) -> Found | LookUpLater:
+        if self.unavailable:
+            raise BindingsUnavailable("simulated")
+        found = Found(None)
+        for binding in self.bindings:
+            for masked, party in binding.dialling_pairs():
+                if masked == number:
+                    found.number_bound = True
+                    if party in (None, caller):
+                        found = Found(binding, False, self.callers.get(binding.id))
+                        return self._answer(found)
+        return self._answer(found)
+
+    def remember(self, binding_id: str, caller: RealNumber, utc: float) -> None:
+        self.callers[binding_id] = caller
+
+    def _answer(self, found: Found) -> Found | LookUpLater:
+        if self.later is None:
+            return found
+        ticket = LookUpLater()
+        self.later.append((ticket, found))
+        return ticket
+
+
+@dataclass
+class Kept:
+    """Records as they were when they were written."""
+
+    accepting: bool = True
+    starts: list[CallRecord] = field(default_factory=list)
+    ends: list[CallRecord] = field(default_factory=list)
+
+    def write(self, kind: EntryKind, record: CallRecord) -> None:
+        (self.starts if kind == EntryKind.START else self.ends).append(copy.copy(record))
+
+
+class SimulatedEngine:
+    """A node of the world. `faults` must stay empty unless a test wants one."""
+
+    def __init__(
+        self,
+        world: World,
+        trunks: list[TrunkSettings] | None = None,
+        settings: CallSettings | None = None,
+        policy: Policy | None = None,
+        timers: TimerValues | None = None,
+        address: Address = ENGINE,
+    ) -> None:
+        self.world = world
+        self.address = address
+        self.outbox: Outbox = []
+        self.table = Table()
+        self.records = Kept()
+        self.tally = Tally()
+        self.faults: list[Exception] = []
+        identifiers = Tokens("e")
+        sent_by = {name: f"{address[0]}:{address[1]}" for name in ("udp", "tcp")}
+        self.board = Board(
+            settings or CallSettings(), "node", address[0], sent_by, identifiers, self, self.records,
+            self.table, self.tally, self,
+        )  # fmt: skip
+        table = TrunkTable(Trunk.of(trunk) for trunk in (trunks or [pstn(("127.0.0.2", 5090))]))
+        self.switchboard = Switchboard(self.board, self.table, Gate(policy or Policy(), table), table, Limits())
+        self.endpoint = Endpoint(
+            self.switchboard, timers or TimerValues(), identifiers, self.tally, self.outbox, sent_by
+        )
+        self.board.endpoint = self.endpoint
+        world.add(self)
+
+    def utc_ms(self) -> int:
+        return EPOCH_MS + int((self.world.now - 1000.0) * 1000)
+
+    def report(self, where: str, error: Exception) -> None:
+        self.faults.append(error)
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        self.endpoint.receive(data, flow, now)
+
+    def expire(self, now: float) -> None:
+        self.endpoint.expire(now)
+
+    @property
+    def next_deadline(self) -> float:
+        return self.endpoint.next_deadline
+
+
+def pstn(*hops: Address, name: str = "pstn", **rest: object) -> TrunkSettings:
+    """A trunk that trusts everybody in 127.0.0.0/8 and takes every real number, unless told otherwise."""
+    given: dict[str, object] = {
+        "name": name,
+        "peers": ["127.0.0.0/8"],
+        "next_hops": [f"udp://{host}:{port}" for host, port in hops],
+        "prefixes": [""],
+        "trust_identity": True,
+    }
+    given.update(rest)
+    return TrunkSettings(**given)  # type: ignore[arg-type]
+
+
+def real(text: str) -> RealNumber:
+    number = parse_real(text)
+    assert number is not None, text
+    return number
+
+
+BOTH = Direction.BOTH
