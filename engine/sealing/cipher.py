@@ -27,7 +27,7 @@ _VALUES_PER_SALT = 1 << 20
 _CACHED_SALTS = 1024  # each process start leaves one salt in what it wrote, so few are ever alive
 
 
-class SealBroken(ValueError):  # noqa: N818 — a state, not a slip
+class SealBroken(ValueError):
     """A sealed value cannot be opened: damaged, of another context, or by a key that is not here."""
 
 

@@ -25,7 +25,7 @@ _FIRST_ID = 1
 _LAST_ID = 255  # an id is one byte in front of whatever is sealed
 
 
-class KeysUnusable(Exception):  # noqa: N818 — a state, not a slip
+class KeysUnusable(Exception):
     """The keys cannot be used; the text names the file or variable and what to do, and holds no key."""
 
 

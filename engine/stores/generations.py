@@ -29,7 +29,7 @@ _TABLE = re.compile(r"table-([0-9]{1,12})\.mdb\Z")
 _DRAFT_PREFIX = "draft-"
 
 
-class BuildRunning(Exception):  # noqa: N818 — a state, not a slip
+class BuildRunning(Exception):
     """Another process is building a table at this moment."""
 
 

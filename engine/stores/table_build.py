@@ -30,7 +30,7 @@ _LARGEST_ON_PAGE = 1_800  # bytes; longer values take whole pages
 _PAGE = 4_096
 
 
-class TableRejected(Exception):  # noqa: N818 — a state, not a slip
+class TableRejected(Exception):
     """The table has problems; nothing was built."""
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -38,7 +38,7 @@ class TableRejected(Exception):  # noqa: N818 — a state, not a slip
         self.problems = problems
 
 
-class TableNotBuilt(Exception):  # noqa: N818 — a state, not a slip
+class TableNotBuilt(Exception):
     """The table is good but could not be written (disk full, no permission, another build)."""
 
 
