@@ -69,14 +69,14 @@ class Engine:
             ) from None
         return engine
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def check_alive(self) -> None:
         """Raises EngineFailed when it has ended by itself."""
         if self._process.returncode is not None:
             raise EngineFailed(f"the engine ended, status {self._process.returncode}\n{self.last_words()}")
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Wait, but no longer than the engine lives."""
+        return await self._processes.wait(self._process, seconds) is not None
 
     def last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -103,7 +103,7 @@ class Engine:
 
     async def _ready(self, host: str, port: int) -> None:
         while not await _says_ok(host, port, "/readyz"):
-            if await self._processes.wait(self._process, _PROBE_S) is not None:
+            if await self.ended_within(_PROBE_S):
                 self.check_alive()
 
 

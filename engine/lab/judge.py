@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.lab.flow import RECORD_FIELDS, Flow, Value
 from engine.lab.sipp import SippResult
-
-Record = dict[str, object]
+from engine.records.query import Record
 
 _SAW = re.compile(r"^saw shown=(\S*) callee=(\S*)")
 _NUMBER_OF_CALL = re.compile(r"-(\d+)-\d+@")

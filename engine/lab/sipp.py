@@ -16,8 +16,7 @@ from engine.lab.sockets import listening
 TRANSPORT_MODES = {"udp": "u1", "tcp": "t1"}
 RECEIVE_BUFFER = 4_194_304
 _BIND_PATIENCE_S = 10.0
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\.\d+\s+\d+\.\d+: ")
-_NO_ERROR = "The following events occurred"
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\.\d+\s+\d+\.\d+: ")
 
 
 class SippMissing(RuntimeError):
@@ -165,9 +164,23 @@ def _lines(path: Path) -> list[str]:
 
 
 def _errors(path: Path) -> list[str]:
-    """The events of an error log: first lines only, a message that follows is left to the file."""
-    events = [_STAMP.sub("", line) for line in _lines(path) if _STAMP.match(line)]
-    return [event for event in events if not event.startswith(_NO_ERROR)]
+    """The events of an error log, a line each: the message that an event quotes is left to the file."""
+    if not path.is_file():
+        return []
+    # SIPp does not end its events with a line feed
+    _, *events = _STAMP.split(path.read_text(encoding="utf-8", errors="replace"))
+    return [_summary(event.splitlines()) for event in events if event]
+
+
+def _summary(event: Sequence[str]) -> str:
+    """The first line, and of what follows the regular expression that a message failed or the message's start line."""
+    first = event[0].rstrip()
+    for line in event[1:]:
+        if line.startswith("', with regexp"):
+            return f"{first} … {line}"
+    if len(event) > 1 and first.endswith(":"):
+        return f"{first} {event[1]}"
+    return first
 
 
 def _last_line(path: Path) -> dict[str, str]:
