@@ -14,8 +14,11 @@ from typing import Final
 from engine.sip.grammar import QUOTED_STRING, TOKEN_CHARS
 from engine.sip.uri import MalformedUri, read_host
 
+MAX_PARAMS: Final = 256
+"""Semicolons behind a Via or name-addr."""
 
-class MalformedHeader(ValueError):  # noqa: N818 — the words of the field
+
+class MalformedHeader(ValueError):
     """A header value that its grammar does not allow. The message says what, never the value itself."""
 
 
@@ -62,7 +65,7 @@ class Via:
             return None
         version, transport, host, port = match.groups()
         params: dict[str, str] = {}
-        for item in _split(text[match.end() :].partition(",")[0], ";")[1:]:
+        for item in _split(text[match.end() :].partition(",")[0], ";")[1 : MAX_PARAMS + 1]:
             if _PARAM.fullmatch(item) is not None:
                 name, value = _name_and_value(item)
                 params.setdefault(name, value)
@@ -129,8 +132,8 @@ def first_of_list(text: str) -> str:
     """The first element of a comma-separated header value, "" when it is empty."""
     if "," not in text:
         return text
-    match = _DELIMITERS[","].match(text)
-    return match[0].strip(" \t") if match is not None else ""
+    match = _ELEMENT[","].match(text)
+    return match[1].strip(" \t") if match is not None else ""
 
 
 PLAIN_NAME_ADDR: Final = re.compile(
@@ -164,8 +167,12 @@ _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:.")
 _VALUE_THAT_NEEDS_NO_QUOTES: Final = re.compile(rf"[{TOKEN_CHARS}:\[\]@/]*")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE: Final = re.compile(r'["\\\x00-\x08\x0a-\x1f\x7f]')
-_DELIMITERS: Final = {
-    separator: re.compile(rf'(?:[^"<{separator}]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>|["<])*+', re.DOTALL)
+# Up to the next separator of one's own. A quote or bracket that is never closed reaches to the end, so that
+# nothing is looked at twice.
+_ELEMENT: Final = {
+    separator: re.compile(
+        rf'((?:[^"<{separator}]++|"(?:[^"\\]|\\.?)*+(?:"|\Z)|<[^>]*+(?:>|\Z))*+)({separator}|\Z)', re.DOTALL
+    )
     for separator in (",", ";")
 }
 
@@ -197,7 +204,7 @@ def _any_name_addr(text: str) -> NameAddr:
         if display.startswith('"'):
             display = _unquote(display)
         elif "\t" in display or "  " in display:
-            display = " ".join(display.replace("\t", " ").split(" "))
+            display = " ".join([word for word in display.replace("\t", " ").split(" ") if word])
     else:
         match = _ADDR_SPEC.match(text)
         if match is None:
@@ -215,6 +222,8 @@ def _read_params(text: str, where: str) -> dict[str, str]:
     params: dict[str, str] = {}
     if not text:
         return params
+    if text.count(";") > MAX_PARAMS:
+        raise MalformedHeader(f"{where}: too many parameters")
     items = _split(text, ";")
     if items[0]:
         raise MalformedHeader(f"{where}: something behind the value")
@@ -245,20 +254,15 @@ def _params_text(params: dict[str, str]) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Every element, stripped, empty ones included. A quote or bracket that is never closed is an ordinary
-    character."""
+    """Every element, stripped, empty ones included."""
     if '"' not in text and "<" not in text:
         return [element.strip(" \t") for element in text.split(separator)]
-    element = _DELIMITERS[separator]
     elements: list[str] = []
-    position = 0
-    while True:
-        match = element.match(text, position)
-        assert match is not None  # the pattern matches the empty text too
-        elements.append(match[0].strip(" \t"))
-        position = match.end() + 1
-        if position > len(text):
-            return elements
+    for element, end in _ELEMENT[separator].findall(text):
+        elements.append(element.strip(" \t"))
+        if not end:
+            break
+    return elements
 
 
 def _quote(text: str) -> str:

@@ -40,7 +40,7 @@ MALFORMED_KINDS: Final = (
 """Every `MalformedMessage.kind` there is."""
 
 
-class MalformedMessage(Exception):  # noqa: N818 — the words of the field
+class MalformedMessage(Exception):
     """The peer's fault.
 
     `kind` is one of MALFORMED_KINDS; `detail` says what and where, without header values; `status` is what to
@@ -288,7 +288,7 @@ def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Re
         for name, its_kind in _ONCE.items():
             if len(fields.get(name, "")) > 1:
                 kind, detail = its_kind, "more than once"
-    if start.startswith("SIP/2.0 "):
+    if start[3:4] == "/":  # never part of a method
         return _response(start, fields, body, kind, detail)
     return _request(start, fields, body, kind, detail)
 
@@ -299,8 +299,6 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
     if len(parts) == 3 and parts[2] == "SIP/2.0":
         method, uri = parts[0], parts[1]
     else:
-        if start[:4].upper() == "SIP/":
-            raise MalformedMessage("version", "response of another version")
         words = start.split()
         if len(words) < 3 or _VERSION.fullmatch(words[-1]) is None:
             raise MalformedMessage("start_line", "neither request nor response")
@@ -342,6 +340,12 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
 
 
 def _response(start: str, fields: dict[str, list[str]], body: bytes, kind: str, detail: str) -> Response:
+    if start[:8].upper() != "SIP/2.0 ":
+        words = start.split()
+        is_other = bool(words) and _VERSION.fullmatch(words[0]) is not None and words[0].upper() != "SIP/2.0"
+        raise MalformedMessage(
+            "version" if is_other else "start_line", "neither request nor response of SIP/2.0"
+        )
     code = start[8:11]
     if start[11:12].strip(" ") or not ("100" <= code <= "699" and _number(code, 699) >= 0):
         raise MalformedMessage("status", "not 100 to 699")

@@ -17,7 +17,7 @@ MAX_LINE: Final = 2048
 """Characters of a line that is looked at; codec parameters in base64 stay far below."""
 
 
-class MalformedSdp(ValueError):  # noqa: N818 — the words of the field
+class MalformedSdp(ValueError):
     """A text that is no session description. The message says what, never the value itself."""
 
 

@@ -8,8 +8,11 @@ from typing import Final
 
 from engine.sip.grammar import ESCAPED, HOST
 
+MAX_PARAMS: Final = 256
+"""URI parameters."""
 
-class MalformedUri(ValueError):  # noqa: N818 — the words of the field
+
+class MalformedUri(ValueError):
     """A text that is no URI, or none of a scheme that is spoken here (`unknown_scheme`, answered with
     416)."""
 
@@ -147,9 +150,9 @@ _PASSWORD_UNSAFE: Final = re.compile(rf"[^{_PASSWORD_CHARACTERS}]+")
 _PARAM_NAME_UNSAFE: Final = re.compile(rf"[^{_PARAM_CHARACTERS}]+")
 _PARAM_VALUE_UNSAFE: Final = re.compile(rf"[^{_PARAM_CHARACTERS}=]+")
 
-# RFC 3966 section 3; the brackets in parameters are RFC 3966's own param-unreserved.
+# RFC 3966 section 3: at least one character that is no visual separator.
 _TEL_NUMBER: Final = re.compile(
-    r"\+[0-9.()\-]*[0-9][0-9.()\-]*|[0-9A-Fa-f*#.()\-]*[0-9A-Fa-f*#][0-9A-Fa-f*#.()\-]*"
+    r"\+(?=[.()\-]*+[0-9])[0-9.()\-]++|(?=[.()\-]*+[0-9A-Fa-f*#])[0-9A-Fa-f*#.()\-]++"
 )
 
 
@@ -188,6 +191,8 @@ def _tel(rest: str) -> TelUri:
 
 def _read_params(text: str) -> dict[str, str]:
     params: dict[str, str] = {}
+    if text.count(";") >= MAX_PARAMS:
+        raise MalformedUri("too many URI parameters")
     for item in text.split(";"):
         if _PARAM.fullmatch(item) is None:
             raise MalformedUri("URI parameter")
