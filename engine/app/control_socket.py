@@ -1,0 +1,153 @@
+"""`data_dir/control.sock`: how the commands reach the running engine. One JSON object a line, both ways.
+
+Asked {"op": "bindings.reload", …arguments}; answered {"ok": true, "result": …} or {"ok": false, "error": "…", …}.
+Mode 0600: who may open it may do everything that the engine's own user may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.app.link import LinkLost, Refused
+from engine.observe.logs import get_logger
+
+LONGEST_REQUEST = 64 * 1024  # bytes
+_MOST_CLIENTS = 32
+_IDLE_SECONDS = 300.0  # between two requests
+_SEND_SECONDS = 10.0  # a client that does not read its answer is let go
+
+_log = get_logger("app")
+
+Answer = Callable[[str, dict[str, Any]], Awaitable[object]]  # (op, arguments) → result; raises Refused
+
+
+class RefusedWith(Refused):
+    """Refused, with more to say than a text."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(str(values.get("error", "refused")))
+        self.values = values
+
+
+def bind(path: Path) -> socket.socket:
+    """Listen, for this user alone. A socket that a dead engine left is replaced; raises OSError."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # before it exists: there is no moment in which others may open it
+    try:
+        path.unlink(missing_ok=True)
+        with _reachable(path) as name:
+            door.bind(name)
+        door.listen(_MOST_CLIENTS)
+    except OSError:
+        door.close()
+        raise
+    finally:
+        os.umask(mask)
+    return door
+
+
+def connect(path: Path, within: float) -> socket.socket:
+    """A client's end; raises OSError."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    door.settimeout(within)
+    try:
+        with _reachable(path) as name:
+            door.connect(name)
+    except OSError:
+        door.close()
+        raise
+    return door
+
+
+class ControlSocket:
+    """Serves the socket; each client one request at a time."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, door: socket.socket) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, sock=door, limit=LONGEST_REQUEST)
+
+    async def close(self) -> None:
+        """Stop listening and let every client go."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._clients):
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= _MOST_CLIENTS:
+            _log.warning("control socket: too many clients")
+            writer.transport.abort()
+            return
+        self._clients.add(writer)
+        try:
+            while await self._serve_one(reader, writer):
+                pass
+        except (OSError, TimeoutError):
+            writer.transport.abort()
+        finally:
+            self._clients.discard(writer)
+            writer.close()
+            try:
+                async with asyncio.timeout(_SEND_SECONDS):
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                writer.transport.abort()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its answer; False when there will be no other."""
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return False
+        except asyncio.LimitOverrunError:
+            await _send(writer, {"ok": False, "error": f"a request has at most {LONGEST_REQUEST} bytes"})
+            return False
+        await _send(writer, await self._answered(line))
+        return True
+
+    async def _answered(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return {"ok": False, "error": "a request is one JSON object a line"}
+        op = request.pop("op", None)
+        if not isinstance(op, str):
+            return {"ok": False, "error": 'a request needs an "op"'}
+        try:
+            return {"ok": True, "result": await self._answer(op, request)}
+        except RefusedWith as refused:
+            return {"ok": False, **refused.values}
+        except (Refused, LinkLost) as refused:
+            return {"ok": False, "error": str(refused)}
+        except Exception:
+            _log.exception("control socket: our fault", op=op)
+            return {"ok": False, "error": "internal error, see the log"}
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """A name for the socket that is short enough however deep the directory lies (sockaddr_un has 108 bytes)."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    writer.write(msgspec.json.encode(answer) + b"\n")
+    async with asyncio.timeout(_SEND_SECONDS):
+        await writer.drain()
