@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from engine.sip.flow import Flow
 from engine.sip.framing import StreamError, StreamFramer
@@ -143,12 +143,12 @@ class Connection(asyncio.Protocol):
         self._begun = 0.0  # when the message that is still incomplete began, 0 for none
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are of no asyncio class, only of their shape.
+        self._transport = cast(asyncio.Transport, transport)
         host, port = transport.get_extra_info("peername")[:2]
         self._flow = self._streams.opened(self, host, port)
         if self._flow is None:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         flow = self._flow

@@ -1,0 +1,337 @@
+"""The signalling process: builds the pure rooms and the sockets, serves the control process over the link."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+import time
+from time import perf_counter
+from typing import Any
+
+import uvloop
+
+from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
+from engine.app.link import Link, Refused
+from engine.authorization.gate import Gate, Policy
+from engine.authorization.reason import Reason
+from engine.calls.board import Board
+from engine.calls.call import Call, State
+from engine.calls.ports import BindingsUnavailable
+from engine.calls.record import CallRecord, EntryKind
+from engine.calls.rfc3339 import format_time
+from engine.calls.switchboard import Limits, Switchboard
+from engine.numbering.binding import Found
+from engine.numbering.numbers import MaskedNumber, RealNumber
+from engine.observe import logs
+from engine.observe.masking import masked
+from engine.observe.tally import Tally
+from engine.records.journal import Journal
+from engine.records.sealed_record import RecordCodec
+from engine.routing.trunks import Trunk, TrunkTable
+from engine.sealing.cipher import Sealer
+from engine.sealing.keys import KeyRing
+from engine.sealing.tokens import LookupTokens
+from engine.settings import Settings, load_settings
+from engine.sip.endpoint import Endpoint
+from engine.sip.flow import Outbox
+from engine.sip.timers import TimerValues
+from engine.stores.callers import LastCallers
+from engine.stores.table_lmdb import BindingTable
+from engine.transport.driver import Driver
+from engine.transport.streams import Streams
+
+_log = logs.get_logger("signalling")
+
+
+class RandomTokens:
+    """Unguessable identifiers out of the kernel's randomness, fetched in large pieces."""
+
+    def __init__(self) -> None:
+        self._stock: list[str] = []
+
+    def token(self) -> str:
+        """16 hexadecimal digits."""
+        if not self._stock:
+            piece = os.urandom(8 * 512).hex()
+            self._stock = [piece[start : start + 16] for start in range(0, len(piece), 16)]
+        return self._stock.pop()
+
+
+class MeasuredTable:
+    """The binding table, with each look-up timed."""
+
+    def __init__(self, table: BindingTable, tally: Tally) -> None:
+        self._look_up = table.look_up
+        self._observe = tally.observe_lookup
+
+    def look_up(self, number: MaskedNumber, caller: RealNumber) -> Found:
+        begun = perf_counter()
+        found = self._look_up(number, caller)
+        self._observe(perf_counter() - begun)
+        return found
+
+
+class JournalRecords:
+    """Records into the journal: sealed at once, with the kernel at the end of the wake-up."""
+
+    def __init__(self, journal: Journal, codec: RecordCodec, tally: Tally) -> None:
+        self._journal = journal
+        self._encode = codec.encode
+        self._tally = tally
+
+    @property
+    def accepting(self) -> bool:
+        return not self._journal.failed
+
+    def write(self, kind: EntryKind, record: CallRecord) -> None:
+        self._journal.append(self._encode(kind, record))
+        if kind == EntryKind.END:
+            self._tally.record_written(record.type)
+
+
+class WallClock:
+    def utc_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class LoggedFaults:
+    def report(self, where: str, error: Exception) -> None:
+        _log.error("our own fault", where=where, exc_info=error)
+
+
+class Signalling:
+    """Everything of the signalling process, composed. `start` opens the sockets, `serve` answers the link."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        keys = KeyRing.open(settings.sealing.directory(settings.data_dir), os.environ)
+        sealer, lookup_tokens = Sealer(keys), LookupTokens(keys.lookup)
+        self._tally = Tally()
+        self._journal = Journal.open(settings.data_dir / "records", time.time(), settings.records.fsync_ms)
+        self._callers = LastCallers.open(
+            settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
+        )
+        self._callers_failed = ""
+        self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
+        self._trunks = TrunkTable(Trunk.of(trunk) for trunk in settings.trunks)
+        faults = LoggedFaults()
+        identifiers = RandomTokens()
+        sent_by = _sent_by(settings)
+        self._board = Board(
+            settings.calls, settings.node, _in_uri(settings.sip.advertise), sent_by, identifiers, WallClock(),
+            JournalRecords(self._journal, RecordCodec(sealer, lookup_tokens), self._tally), self._callers,
+            self._tally, faults,
+        )  # fmt: skip
+        self._switchboard = Switchboard(
+            self._board,
+            MeasuredTable(self._table, self._tally),
+            Gate(
+                Policy(settings.authorization.strangers, tuple(settings.numbering.own_prefixes)), self._trunks
+            ),
+            self._trunks,
+            Limits(
+                settings.sip.max_calls, settings.sip.max_transactions, settings.authorization.retry_after_s
+            ),
+        )
+        outbox: Outbox = []
+        sip = settings.sip
+        timers = TimerValues(sip.t1_ms / 1000, sip.t2_ms / 1000, sip.t4_ms / 1000)
+        self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
+        self._board.endpoint = self._endpoint
+        self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
+        self._driver.streams = Streams(
+            self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
+            sip.tcp_message_timeout_s, loop,
+        )  # fmt: skip
+        self._figures()
+
+    async def start(self) -> list[str]:
+        """Opens the sockets; returns their addresses. Raises OSError."""
+        for address in self._settings.sip.listen_addresses():
+            if address.transport == "udp":
+                self._driver.listen_udp(address.host, address.port, self._settings.sip.receive_buffer_bytes)
+            elif self._driver.streams is not None:
+                await self._driver.streams.listen(address.host, address.port)
+        self._driver.start()
+        return [str(address) for address in self._settings.sip.listen_addresses()]
+
+    async def run_until_stopped(self) -> None:
+        """Ends what still runs, with a BYE to each side and a record of each, and closes everything."""
+        await self._stopping.wait()
+        self._switchboard.drain()
+        for call in list(self._board.calls.values()):
+            call.end(Reason.ENDED_BY_PLATFORM, time.monotonic())
+        self._switchboard.close()
+        self._driver.settle()
+        self._driver.close()
+        self._callers.close(time.time())
+        self._table.close()
+        if not self._journal.close():
+            _log.error("records were lost", why=self._journal.failed, lost=self._journal.lost)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    # --- the link ---
+
+    def serve(self, op: str, arguments: dict[str, Any]) -> object:
+        """What the control process asks (engine.app.link lists it). Raises Refused."""
+        if op == "metrics":
+            self._figures()
+            return self._tally.snapshot()
+        if op == "stats":
+            return self._stats()
+        if op == "calls.list":
+            return self._list_calls(int(arguments.get("limit", 100)), arguments.get("after"))
+        if op == "trunks.list":
+            return [_trunk_row(trunk) for trunk in self._trunks.trunks]
+        if op == "bindings.switch":
+            self._switch(str(arguments["generation"]))
+        elif op == "log-level":
+            logs.set_level(str(arguments["level"]))
+        elif op == "drain":
+            self._switchboard.drain()
+        elif op == "stop":
+            self.stop()
+        else:
+            raise Refused(f'unknown op "{op}"')
+        return None
+
+    def _stats(self) -> dict[str, object]:
+        return {
+            "calls_active": len(self._board.calls),
+            "transactions_active": self._endpoint.transactions_active,
+            "legs": len(self._board.legs),
+            "bindings": self._table.stats().rows,
+            "draining": self._switchboard.draining,
+            "journal_error": self._journal.failed or None,
+            "records_written": self._journal.written,
+            "records_unsynced": self._journal.unsynced,
+        }
+
+    def _list_calls(self, limit: int, after: object) -> dict[str, object]:
+        calls: list[dict[str, object]] = []
+        skipping = after is not None and after in self._board.calls
+        for record_id, call in self._board.calls.items():
+            if skipping:
+                skipping = record_id != after
+            elif len(calls) < limit:
+                calls.append(_call_row(call))
+            else:
+                return {"calls": calls, "next": calls[-1]["record_id"] if calls else None}
+        return {"calls": calls, "next": None}
+
+    def _switch(self, generation: str) -> None:
+        try:
+            self._table.switch(generation)
+        except BindingsUnavailable as error:
+            raise Refused(str(error)) from None
+
+    # --- of the rooms ---
+
+    def _last_caller(self, binding_id: str) -> RealNumber | None:
+        return self._callers.get(binding_id, time.time())
+
+    def _trunk_of(self, host: str) -> str:
+        trunk = self._trunks.by_source(host)
+        return "unknown" if trunk is None else trunk.name
+
+    def _keep(self) -> None:
+        """Before anything is sent: records and last callers go to the kernel."""
+        self._journal.flush()
+        if not self._callers.flush(time.time()) and self._callers.failed != self._callers_failed:
+            _log.error("last callers cannot be kept", why=self._callers.failed)
+        self._callers_failed = self._callers.failed
+
+    def _figures(self) -> None:
+        tally = self._tally
+        tally.calls_active = len(self._board.calls)
+        tally.transactions_active = self._endpoint.transactions_active
+        tally.records_unsynced = self._journal.unsynced
+        tally.bindings = self._table.stats().rows
+        tally.draining = self._switchboard.draining
+        for trunk in self._trunks.trunks:
+            tally.trunk_up[trunk.name] = trunk.enabled
+
+
+def main() -> None:
+    """`python -m engine.app.signalling …`, started by the control process only."""
+    arguments = child_arguments(sys.argv[1:])
+    leave_signals_to_control()
+    settings = load_settings(arguments.config, arguments.overrides)
+    logs.configure(settings.log.level, settings.log.format, "signalling")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, arguments))
+
+
+async def _run(settings: Settings, arguments: ChildArguments) -> None:
+    signalling = Signalling(settings, asyncio.get_running_loop())
+    addresses = await signalling.start()
+    end = socket.socket(fileno=arguments.link)
+    link = await Link.open(end, serve=signalling.serve, closed=signalling.stop)
+    # What lives from here on is calls: they free themselves, the collector only has to find what they leave.
+    gc.collect()
+    gc.freeze()
+    link.tell("ready", addresses=addresses)
+    await signalling.run_until_stopped()
+    link.close()
+
+
+def _sent_by(settings: Settings) -> dict[str, str]:
+    """host:port of Via and Contact for each transport: the first socket that listens on it."""
+    host = _in_uri(settings.sip.advertise)
+    sent_by: dict[str, str] = {}
+    for address in settings.sip.listen_addresses():
+        sent_by.setdefault(address.transport, f"{host}:{address.port}")
+    first = next(iter(sent_by.values()))
+    for transport in ("udp", "tcp"):
+        sent_by.setdefault(transport, first)
+    return sent_by
+
+
+def _in_uri(host: str) -> str:
+    bare = host.strip("[]")
+    return f"[{bare}]" if ":" in bare else bare
+
+
+def _call_row(call: Call) -> dict[str, object]:
+    record = call.record
+    return {
+        "record_id": record.record_id,
+        "state": State(call.state).name.lower(),
+        "since": format_time(record.setup_time) if record.setup_time is not None else None,
+        "answered": format_time(record.answer_time) if record.answer_time is not None else None,
+        "tenant": record.tenant,
+        "model": record.model,
+        "direction": record.direction,
+        "caller": masked(record.caller or ""),
+        "dialled": masked(record.dialled or ""),
+        "shown": record.shown,
+        "callee": masked(record.callee or ""),
+        "in_trunk": record.in_trunk,
+        "out_trunk": record.out_trunk,
+    }
+
+
+def _trunk_row(trunk: Trunk) -> dict[str, object]:
+    return {
+        "name": trunk.name,
+        "enabled": trunk.enabled,
+        "peers": [str(peer) for peer in trunk.peers],
+        "next_hops": [str(hop) for hop in trunk.next_hops],
+        "prefixes": list(trunk.prefixes),
+        "trust_identity": trunk.trust_identity,
+        "number_format": trunk.number_format,
+    }
+
+
+def _callers_begun_anew(why: str) -> None:
+    _log.error("the last callers were lost; call-backs reach the default until somebody calls", why=why)
+
+
+if __name__ == "__main__":
+    main()
