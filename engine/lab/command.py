@@ -15,7 +15,8 @@ from pathlib import Path
 import engine
 from engine.lab.engine_process import EngineFailed
 from engine.lab.flow import BadFlow, Flow, flow_folders, load_flow
-from engine.lab.lab import Lab, LabUnusable, Outcome
+from engine.lab.lab import Lab, LabUnusable, Outcome, Place
+from engine.lab.processes import Processes
 from engine.lab.report import Progress, as_json, print_flows, print_next_steps, print_outcomes
 from engine.lab.scenario import BadScenario
 from engine.lab.sipp import SippMissing
@@ -64,9 +65,15 @@ def run_lab(
     flows = [flow.scaled(rate, calls, hold_s) if names or flow.file.load else flow for flow in flows]
     folder = settings.data_dir / "lab"
     with Progress(len(flows), quiet=json_output) as progress:
-        lab = Lab(config, overrides, settings, folder.resolve(), (_scenarios(),), progress.watch)
+        processes = Processes()
         try:
             with _alone(folder):
+                place = Place.of(settings)
+                place.check_free()
+                roots = (_scenarios(),)
+                lab = Lab(
+                    config, overrides, settings, place, folder.resolve(), roots, progress.watch, processes
+                )
                 outcomes = asyncio.run(_until_told_to_stop(lab, flows))
         except _REFUSALS as error:
             print(error, file=sys.stderr)
@@ -74,7 +81,7 @@ def run_lab(
         except (KeyboardInterrupt, asyncio.CancelledError):
             return INTERRUPTED
         finally:
-            lab.processes.end_all_now()
+            processes.end_all_now()
     if json_output:
         print(json.dumps(as_json(outcomes), ensure_ascii=False))
     else:

@@ -58,6 +58,14 @@ class Place:
             'the lab needs a trunk with prefixes = [""] and a next hop, where it puts the callee'
         )
 
+    def check_free(self) -> None:
+        """Raises LabUnusable when somebody is there already."""
+        wanted = [(transport, *_host_and_port(at)) for transport, at in self.engine.items()]
+        wanted += [("tcp", *self.control), ("udp", *self.callee)]
+        for transport, host, port in wanted:
+            if not free_port(transport, host, port):
+                raise LabUnusable(f"{transport} {host}:{port} is in use: is another engine or lab running?")
+
 
 @dataclass(slots=True, frozen=True)
 class Figures:
@@ -87,11 +95,13 @@ class Outcome:
 @dataclass(slots=True)
 class Lab:
     """`folder` is emptied and then holds everything that the run leaves: a folder for each flow, and those of the
-    engines. `watch` hears (flow, calls done) while flows run."""
+    engines. `place` is where callers and callees find the engine, or what stands between. `watch` hears (flow, calls
+    done) while flows run."""
 
     config: Path
     overrides: Sequence[str]
     settings: Settings
+    place: Place
     folder: Path
     scenario_roots: Sequence[Path]
     watch: Callable[[Flow, int], None]
@@ -100,17 +110,15 @@ class Lab:
     async def run(self, flows: Sequence[Flow]) -> list[Outcome]:
         """Run the flows, those that agree on the engine's settings on one engine. Raises EngineFailed,
         LabUnusable, SippMissing, BadScenario. Nothing is left running, however it ends."""
-        place = Place.of(self.settings)
-        self._check_ports(place)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         outcomes: list[Outcome] = []
-        for number, (overrides, group) in enumerate(_by_engine(flows, place), start=1):
+        for number, (overrides, group) in enumerate(_by_engine(flows, self.place), start=1):
             name = "engine" if number == 1 else f"engine-{number}"
             engine = await Engine.start(
                 self.config,
                 (*self.overrides, *overrides),
-                place.control,
+                self.settings.control.address(),
                 data_dir=self.folder / name,
                 log=self.folder / f"{name}.log",
                 processes=self.processes,
@@ -118,7 +126,7 @@ class Lab:
             try:
                 records = LabRecords(engine.data_dir, self.settings)
                 for flow in group:
-                    outcomes.append(await self._run_flow(flow, place, engine, records))
+                    outcomes.append(await self._run_flow(flow, engine, records))
                     engine.check_alive()
             finally:
                 status = await engine.stop()
@@ -127,7 +135,7 @@ class Lab:
         order = {flow.name: index for index, flow in enumerate(flows)}
         return sorted(outcomes, key=lambda outcome: order[outcome.flow.name])
 
-    async def _run_flow(self, flow: Flow, place: Place, engine: Engine, records: LabRecords) -> Outcome:
+    async def _run_flow(self, flow: Flow, engine: Engine, records: LabRecords) -> Outcome:
         folder = self.folder / flow.name
         self._lay_out(flow, folder)
         before = engine.usage()
@@ -136,16 +144,16 @@ class Lab:
         callee_result: SippResult | None = None
         self.watch(flow, 0)
         if flow.has_callee:
-            callee = await Sipp.start(_callee_job(flow, folder, place), self.processes)
+            callee = await Sipp.start(_callee_job(flow, folder, self.place), self.processes)
             try:
-                caller_result = await self._run_caller(flow, folder, place)
+                caller_result = await self._run_caller(flow, folder)
                 await callee.finished(_CALLEE_PATIENCE_S)
             finally:
                 callee_result = await callee.result()
         else:
-            silent = await SilentCallee.at(*place.callee)
+            silent = await SilentCallee.at(*self.place.callee)
             try:
-                caller_result = await self._run_caller(flow, folder, place)
+                caller_result = await self._run_caller(flow, folder)
             finally:
                 silent.close()
             stray = silent.received
@@ -161,8 +169,8 @@ class Lab:
         )
         return Outcome(flow, verdict, folder, figures)
 
-    async def _run_caller(self, flow: Flow, folder: Path, place: Place) -> SippResult:
-        caller = await Sipp.start(_caller_job(flow, folder, place), self.processes)
+    async def _run_caller(self, flow: Flow, folder: Path) -> SippResult:
+        caller = await Sipp.start(_caller_job(flow, folder, self.place), self.processes)
         try:
             while not await caller.finished(_PROGRESS_S):
                 self.watch(flow, caller.progress())
@@ -179,13 +187,6 @@ class Lab:
                 (folder / name).write_text(expanded(flow.folder / name, roots), encoding="utf-8")
         if (flow.folder / CALLS).is_file():
             shutil.copyfile(flow.folder / CALLS, folder / CALLS)
-
-    def _check_ports(self, place: Place) -> None:
-        wanted = [(transport, *_host_and_port(at)) for transport, at in place.engine.items()]
-        wanted += [("tcp", *place.control), ("udp", *place.callee)]
-        for transport, host, port in wanted:
-            if not free_port(transport, host, port):
-                raise LabUnusable(f"{transport} {host}:{port} is in use: is another engine or lab running?")
 
 
 def _by_engine(flows: Sequence[Flow], place: Place) -> list[tuple[tuple[str, ...], list[Flow]]]:
