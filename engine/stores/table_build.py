@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -85,7 +86,8 @@ def build_table(data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, n
     except generations.BuildRunning as error:
         raise TableNotBuilt(str(error)) from None
     except (OSError, lmdb.Error) as error:
-        raise TableNotBuilt(f"the table cannot be written: {error}") from None
+        # a disk that fills up in the middle of a write is an "Input/output error" to LMDB
+        raise TableNotBuilt(f"the table cannot be written: {error}{_free(data_dir)}") from None
     return result
 
 
@@ -224,6 +226,13 @@ def _append(env: lmdb.Environment, name: bytes, entries: Iterator[tuple[bytes, b
     while batch := list(islice(entries, _ENTRIES_PER_TRANSACTION)):
         with env.begin(write=True) as txn, txn.cursor(database) as cursor:
             cursor.putmulti(batch, append=True)
+
+
+def _free(directory: Path) -> str:
+    try:
+        return f" ({shutil.disk_usage(directory).free >> 20} MiB free)"
+    except OSError:
+        return ""
 
 
 def _map_size(content: _Content) -> int:

@@ -171,7 +171,7 @@ class TableReader:
         if direction is None:
             self._report(line, "direction", "must be both, a_to_b or b_to_a")
         if duration and (_DURATION.match(duration) is None or int(duration) == 0):
-            self._report(line, "max_duration_s", "must be a number of seconds, 1 or more")
+            self._report(line, "max_duration_s", "must be 1 to 99999999 seconds")
         if tenant and _TENANT.match(tenant) is None:
             self._report(
                 line, "tenant", "must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit"
