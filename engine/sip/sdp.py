@@ -37,12 +37,13 @@ def masked_session(text: str) -> str:
         raise MalformedSdp("does not begin with v=0")
     kept: list[str] = []
     timed = False
-    in_media = False
+    timing = True  # until the first attribute or media line
     for line in lines:
         if line.endswith("\r"):
             line = line[:-1]
         if line in _EVERYDAY_ATTRIBUTES:
             if timed:
+                timing = False
                 kept.append(line)
                 continue
             kind = "a"
@@ -52,27 +53,25 @@ def masked_session(text: str) -> str:
             raise MalformedSdp("a line without type")
         else:
             continue
-        if kind in "am" and not timed:
-            kept.append("t=0 0")
-            timed = True
-        if kind == "a":
-            attribute = _attribute(line)
-            if attribute:
-                kept.append(attribute)
-        elif kind == "m":
-            in_media = True
-            kept.append(_media(line))
+        if kind == "a" or kind == "m":
+            timing = False
+            if not timed:
+                kept.append("t=0 0")
+                timed = True
+            kept_line = _attribute(line) if kind == "a" else _media(line)
+            if kept_line:
+                kept.append(kept_line)
         elif kind == "c":
             kept.append(_connection(line))
         elif kind == "t":
-            if not in_media and _TIME.fullmatch(line) is not None:
+            if timing and _TIME.fullmatch(line) is not None:
                 kept.append(line)
                 timed = True
         elif kind == "b":
             if _BANDWIDTH.fullmatch(line) is not None:
                 kept.append(line)
         elif kind == "r" or kind == "z":
-            if timed and not in_media and (_REPEAT if kind == "r" else _ZONES).fullmatch(line) is not None:
+            if timing and timed and (_REPEAT if kind == "r" else _ZONES).fullmatch(line) is not None:
                 kept.append(line)
     if not timed:
         kept.append("t=0 0")
