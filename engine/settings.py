@@ -91,14 +91,20 @@ class SettingsError(Exception):
 
 def load_settings(path: Path, overrides: list[str]) -> Settings:
     """Read the file, then put each `dotted.key=TOML-value` over it. Raise SettingsError."""
+    settings, problems = examine_settings(path, overrides)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def examine_settings(path: Path, overrides: list[str]) -> tuple[Settings, list[Problem]]:
+    """The settings, with defaults where they are wrong, and everything that is."""
     reader = _Reader(str(path))
     reader.read_file(path)
     for override in overrides:
         reader.override(override)
     settings = reader.settings()
-    if reader.problems:
-        raise SettingsError(sorted(reader.problems, key=lambda one: (one.source == FROM_OPTION, one.line)))
-    return settings
+    return settings, sorted(reader.problems, key=lambda one: (one.source == FROM_OPTION, one.line))
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:
