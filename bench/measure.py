@@ -144,7 +144,7 @@ def _load_once(
     server: Server, load: Load, rows: list[Row], rate: int, seconds: float, round_: int
 ) -> tuple[Sample, CpuTime, float]:
     # The prober calls from the far end of the table, so that it does not meet SIPp on a number.
-    prober = Prober(PROBER_PORT, server.prober_port, rows[-200:])
+    prober = Prober(PROBER_PORT, server.prober_port, rows[-200:], seconds)
     began, before = time.monotonic(), server.cpu()
     outcome = load.run(server.port, rate - CALLS_PER_S, seconds, beside=prober)
     probes = prober.probes

@@ -20,6 +20,7 @@ from bench.bindings import Row
 
 CALLS_PER_S = 20
 TALK_S = 1.0
+PATIENCE_S = 2.0
 # Linux's number for the option and for the control message; Python's socket module has no name for it.
 SO_TIMESTAMPNS = 35
 SESSION = (
@@ -55,10 +56,11 @@ class Probes:
 
 
 class Prober(threading.Thread):
-    """Calls `rows` in turn through 127.0.0.1:`server_port` while its context lasts; `probes` says what it saw."""
+    """Calls `rows` in turn through 127.0.0.1:`server_port` for `seconds`; `probes` says what it saw."""
 
-    def __init__(self, local_port: int, server_port: int, rows: list[Row]) -> None:
+    def __init__(self, local_port: int, server_port: int, rows: list[Row], seconds: float) -> None:
         super().__init__(name="prober", daemon=True)
+        self._seconds = seconds
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket.bind(("127.0.0.1", local_port))
@@ -68,7 +70,6 @@ class Prober(threading.Thread):
         self._rows = rows
         self._calls: dict[str, _Call] = {}
         self._talking: deque[tuple[float, _Call]] = deque()
-        self._ending = threading.Event()
         self._run_id = f"{time.time_ns():x}"
         self.probes = Probes()
 
@@ -78,22 +79,20 @@ class Prober(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Make no more calls and let those that stand end."""
-        self._ending.set()
-        self.join(TALK_S + 5.0)
+        """Let the calls that stand end."""
+        self.join(self._seconds + TALK_S + 2 * PATIENCE_S)
         self._socket.close()
 
     def run(self) -> None:
         """The thread."""
         next_call = time.monotonic()
-        patience_ends = float("inf")
+        last_call = next_call + self._seconds
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while True:
             now = time.monotonic()
-            if self._ending.is_set():
-                patience_ends = min(patience_ends, now + TALK_S + 2.0)
-                if not self._calls or now > patience_ends:
+            if now > last_call:
+                if not self._calls or now > last_call + TALK_S + PATIENCE_S:
                     return
             elif now >= next_call:
                 self._invite()

@@ -9,6 +9,7 @@ from statistics import median
 from rich.table import Table
 
 from bench.measure import Run, Sample
+from bench.servers import NAMES
 
 BASELINE, FLOOR = "kamailio", "relay"
 HEADS = (
@@ -44,9 +45,9 @@ class Line:
 
 
 def lines_of(run: Run) -> list[Line]:
-    """A line for each rate and server, in the order in which they were first measured."""
-    keys = dict.fromkeys((sample.rate, sample.server) for sample in sorted(run.samples, key=lambda s: s.rate))
-    return [_line(run, server, rate) for rate, server in keys]
+    """A line for each rate and server."""
+    keys = {(sample.rate, NAMES.index(sample.server)) for sample in run.samples}
+    return [_line(run, NAMES[server], rate) for rate, server in sorted(keys)]
 
 
 def as_json(
