@@ -69,7 +69,7 @@ class Call(Timed):
         self.record = record
         self.state: int = State.SCREENING
         self.model = "none"
-        self.caller: CallerLeg  # set by who makes the call, which the leg needs in turn
+        self.caller: CallerLeg | None = None  # set by who makes the call, which the leg needs in turn
         self.callee: CalleeLeg | None = None
         self.exchange: Reinvite | None = None
         self._started = now
@@ -92,6 +92,9 @@ class Call(Timed):
             return
         self.state = row[0]
         row[1](self, event, now)
+        if self.state == State.ENDED:
+            # The legs know the call; were they known to it any longer, nothing would ever be freed by itself.
+            self.caller = self.callee = None
 
     def dial(
         self, outward: Outward, hops: tuple[NextHop, ...], crossing: Crossing, max_talk_s: int, now: float
@@ -102,6 +105,11 @@ class Call(Timed):
         self._crossing = crossing
         self._max_talk_s = max_talk_s
         self.handle(CallEvent(Event.ADMITTED), now)
+
+    def trying(self, request: Request, now: float) -> None:
+        """Tells the caller that its INVITE has arrived, if it has no final answer yet."""
+        if self.caller is not None:
+            self.caller.trying(request, now)
 
     def refuse(self, reason: Reason, status: int, cause: int, retry_after: int, now: float) -> None:
         """The decision was no."""
@@ -135,7 +143,7 @@ class Call(Timed):
             again = exchange.asker is leg and not exchange.answered
             endpoint.respond(transaction, 500 if again else 491, now, headers=RETRY_SOON if again else "")
         else:
-            other: Leg = self._callee() if leg is self.caller else self.caller
+            other: Leg = self._callee() if leg is self.caller else self._caller()
             self.exchange = Reinvite(self, leg, other, transaction, request, crossing, now)
 
     # --- time ---
@@ -196,10 +204,10 @@ class Call(Timed):
             self.board.tally.observe_pdd(now - self._started)
             self._remind_at = now + _REMINDER_S
             self._rearm()
-        self.caller.progress(event.status, event.early, event.crossing.session, now)
+        self._caller().progress(event.status, event.early, event.crossing.session, now)
 
     def _remind(self, event: CallEvent, now: float) -> None:
-        self.caller.remind(now)
+        self._caller().remind(now)
 
     def _answer(self, event: CallEvent, now: float) -> None:
         record = self.record
@@ -212,7 +220,7 @@ class Call(Timed):
         self._silent_until = self._ring_until = self._remind_at = NEVER
         self._talk_until = now + self._max_talk_s
         self.board.records.write(EntryKind.START, record)
-        self.caller.answer(event.early, event.crossing.session, now)
+        self._caller().answer(event.early, event.crossing.session, now)
         self._rearm()
 
     def _confirm(self, event: CallEvent, now: float) -> None:
@@ -221,13 +229,14 @@ class Call(Timed):
     def _release(self, event: CallEvent, now: float) -> None:
         """One side hung up; it has its 200 already."""
         cause = event.crossing.cause or 16
-        leaving: Leg = self.caller if event.by_caller else self._callee()
-        staying: Leg = self._callee() if event.by_caller else self.caller
+        caller, callee = self._caller(), self._callee()
+        leaving: Leg = caller if event.by_caller else callee
+        staying: Leg = callee if event.by_caller else caller
         self._abort_exchange(now)
         leaving.drop_acceptance()
         self._finish(Reason.NORMAL, 200, cause, "caller" if event.by_caller else "callee", now)
-        if leaving is self.callee:
-            self.callee.confirm(Crossing())  # its 2xx was not acknowledged yet
+        if leaving is callee:
+            callee.confirm(Crossing())  # its 2xx was not acknowledged yet
         leaving.close()
         staying.hang_up(cause, now)
 
@@ -237,7 +246,7 @@ class Call(Timed):
         self._abort_exchange(now)
         self._finish(reason, 200, cause, "platform", now)
         self._callee().hang_up(cause, now)
-        self.caller.hang_up(cause, now)
+        self._caller().hang_up(cause, now)
 
     def _abort_exchange(self, now: float) -> None:
         if self.exchange is not None:
@@ -283,7 +292,7 @@ class Call(Timed):
         self, reason: Reason, status: int, cause: int, released_by: str, now: float, retry_after: int = 0
     ) -> None:
         self._finish(reason, status, cause, released_by, now)
-        self.caller.fail(status, cause, retry_after, now)
+        self._caller().fail(status, cause, retry_after, now)
 
     def _finish(self, reason: Reason, status: int, cause: int, released_by: str, now: float) -> None:
         """Closes the record and counts; from here on the call only says goodbye."""
@@ -301,6 +310,11 @@ class Call(Timed):
             tally.observe_talk(now - self.answered_at)
         self.deadline = NEVER
         self.board.calls.pop(record.record_id, None)
+
+    def _caller(self) -> CallerLeg:
+        caller = self.caller
+        assert caller is not None, "this call has no caller yet"
+        return caller
 
     def _callee(self) -> CalleeLeg:
         callee = self.callee

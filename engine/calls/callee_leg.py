@@ -11,11 +11,12 @@ from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, 
 from engine.calls.leg import ALLOW, Leg, content_type, reason_line
 from engine.routing.next_hop import NextHop
 from engine.sip.dialog import Dialog, calling_dialog
-from engine.sip.endpoint import Endpoint, Unheard
+from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
+from engine.sip.transactions.transaction import UNHEARD
 
 if TYPE_CHECKING:
     from engine.calls.call import Call
@@ -216,7 +217,7 @@ def end_unwanted(
     dialog = calling_dialog(sent, tag, response, flow)
     endpoint.send_ack(dialog.ack(sent.cseq), dialog.target_flow)
     dialog.local_cseq += _BYE_AHEAD
-    endpoint.send_request(dialog.request("BYE", reason_line(16)), dialog.target_flow, Unheard(), now)
+    endpoint.send_request(dialog.request("BYE", reason_line(16)), dialog.target_flow, UNHEARD, now)
 
 
 def _crossing(response: Response) -> Crossing:

@@ -21,6 +21,8 @@ SESSION_TYPE: Final = "application/sdp"
 DEFAULT_MAX_FORWARDS: Final = 70  # RFC 3261 16.6
 
 _Q850: Final = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE)
+# Nearly every number arrives so; nothing in it can be escaped.
+_PLAIN_USER: Final = re.compile(r"sip:(\+?[0-9]{1,20})@[A-Za-z0-9\[]")
 _SECONDS: Final = re.compile(r"\s*(\d{1,6})(?!\d)")
 
 
@@ -105,6 +107,9 @@ def _number_of(uri: str) -> RealNumber | None:
 
 
 def _user(uri: str) -> str:
+    plain = _PLAIN_USER.match(uri)
+    if plain is not None:
+        return plain[1]
     try:
         parsed = parse_uri(uri)
     except MalformedUri:

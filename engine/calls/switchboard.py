@@ -218,14 +218,14 @@ class Switchboard:
                 self._refuse(call, gate.refusal(Reason.STORE_UNAVAILABLE), now)
                 return
             if isinstance(found, LookUpLater):
-                call.caller.trying(request, now)
+                call.trying(request, now)
                 found.then = _Waiting(self, call, attempt, crossing).resume
                 return
             self.decide(call, attempt, crossing, found, now)
             if call.state == State.CALLING:
-                call.caller.trying(request, now)
+                call.trying(request, now)
         elif isinstance(screened, Interconnected):
-            call.caller.trying(request, now)
+            call.trying(request, now)
             self._interconnect(call, attempt, screened, crossing, now)
         else:
             self._refuse(call, screened, now)

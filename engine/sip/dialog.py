@@ -10,7 +10,7 @@ from engine.sip.flow import Flow
 from engine.sip.headers import MalformedHeader, NameAddr
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.uri import MalformedUri, SipUri, parse_uri
+from engine.sip.uri import MalformedUri, SipUri, TelUri, parse_uri
 
 _ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
@@ -51,10 +51,10 @@ class Dialog:
         self.flow = flow
         if contact is None or contact.uri == self.remote_target:
             return
-        target = _target(contact)
-        if target is not None:
-            self.remote_target = target
-            self.target_flow = destination(self.routes[0] if self.routes else target, flow)
+        uri = _parsed(contact)
+        if uri is not None:
+            self.remote_target = contact.uri
+            self.target_flow = _first_hop(self.routes, uri, flow)
 
     def _build(self, method: str, cseq: int, headers: str, body: str, max_forwards: int) -> OutgoingRequest:
         uri = self.remote_target
@@ -75,8 +75,9 @@ class Dialog:
 def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
     """The UAS side, from an INVITE that came in over `flow` (12.1.1). Raises MalformedHeader where its
     Contact is missing or leads nowhere."""
-    target = _target(request.contact)
-    if target is None:
+    contact = request.contact
+    uri = _parsed(contact)
+    if contact is None or uri is None:
         raise MalformedHeader("Contact is missing or no sip or tel URI")
     routes = request.values("record-route")
     return Dialog(
@@ -85,12 +86,12 @@ def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
         remote=request.value("from"),
         local_tag=local_tag,
         remote_tag=request.from_tag,
-        remote_target=target,
+        remote_target=contact.uri,
         routes=routes,
         local_cseq=0,
         remote_cseq=request.cseq,
         flow=flow,
-        target_flow=destination(routes[0] if routes else target, flow),
+        target_flow=_first_hop(routes, uri, flow),
     )
 
 
@@ -99,7 +100,9 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
 
     A provisional response may leave its Contact out; the Request-URI stands in until the 2xx brings one.
     """
-    target = _target(response.contact) or sent.uri
+    contact = response.contact
+    uri = _parsed(contact)
+    target = contact.uri if contact is not None and uri is not None else sent.uri
     routes = response.values("record-route")
     routes.reverse()
     return Dialog(
@@ -113,49 +116,56 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
         local_cseq=sent.cseq,
         remote_cseq=0,
         flow=flow,
-        target_flow=destination(routes[0] if routes else target, flow),
+        target_flow=_first_hop(routes, uri, flow),
     )
 
 
-def destination(hop: str, source: Flow) -> Flow:
-    """Where a request to `hop` (a URI, or a Route value) goes; `source` is where its side last sent from.
+def destination(uri: SipUri | TelUri | None, source: Flow) -> Flow:
+    """Where a request to `uri` goes; `source` is where its side last sent from.
 
     Names are never looked up on the call path: they lead back to the source, and so does what is no sip URI.
     A connection is used again as long as it stands and leads to the same host.
     """
-    try:
-        uri = parse_uri(NameAddr.parse(hop).uri if "<" in hop else hop)
-    except (MalformedUri, MalformedHeader):
+    if not isinstance(uri, SipUri):
         return source
-    if not isinstance(uri, SipUri) or _ADDRESS.fullmatch(uri.host) is None:
+    host = uri.host
+    if host != source.host and _ADDRESS.fullmatch(host) is None:
         return source
     transport = uri.params.get("transport", "").lower() or (
-        source.transport if uri.host == source.host and uri.port == source.port else "udp"
+        source.transport if host == source.host and uri.port == source.port else "udp"
     )
     port = uri.port or 5060
-    if transport == source.transport and uri.host == source.host:
+    if transport == source.transport and host == source.host:
         if port == source.port:
             return source
-        return Flow(transport, uri.host, port, source.local, source.trunk)
+        return Flow(transport, host, port, source.local, source.trunk)
     if transport not in ("udp", "tcp"):
         return source
-    return Flow(transport, uri.host, port, 0, source.trunk)
+    return Flow(transport, host, port, 0, source.trunk)
 
 
-def _target(contact: NameAddr | None) -> str | None:
+def _first_hop(routes: list[str], target: SipUri | TelUri | None, source: Flow) -> Flow:
+    """The topmost Route decides, else the remote target (RFC 3261 8.1.2); None for a target without Contact."""
+    return destination(_uri_of(routes[0]) if routes else target, source)
+
+
+def _parsed(contact: NameAddr | None) -> SipUri | TelUri | None:
     """The URI of a Contact, None where it is none that a request could be sent to."""
     if contact is None:
         return None
     try:
-        parse_uri(contact.uri)
+        return parse_uri(contact.uri)
     except MalformedUri:
         return None
-    return contact.uri
+
+
+def _uri_of(route: str) -> SipUri | TelUri | None:
+    try:
+        return parse_uri(NameAddr.parse(route).uri)
+    except (MalformedUri, MalformedHeader):
+        return None
 
 
 def _is_loose(route: str) -> bool:
-    try:
-        uri = parse_uri(NameAddr.parse(route).uri)
-    except (MalformedUri, MalformedHeader):
-        return True
-    return isinstance(uri, SipUri) and "lr" in uri.params
+    uri = _uri_of(route)
+    return not isinstance(uri, SipUri) or "lr" in uri.params

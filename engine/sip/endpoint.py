@@ -17,7 +17,7 @@ from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.invite_server import InviteServer
 from engine.sip.transactions.non_invite_client import NonInviteClient
 from engine.sip.transactions.non_invite_server import NonInviteServer
-from engine.sip.transactions.transaction import ClientUser, Layer, ServerTransaction
+from engine.sip.transactions.transaction import UNHEARD, ClientUser, Layer, ServerTransaction
 from engine.sip.via import answer_flow, answered_vias, server_key
 
 COOKIE = "z9hG4bK"  # RFC 3261 8.1.1.7
@@ -134,7 +134,7 @@ class Endpoint:
         self._tally.sip_request("CANCEL", "out", invite.flow.trunk)
         invite.expect_end(now)
         NonInviteClient(
-            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), Unheard(), now
+            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), UNHEARD, now
         )
 
     def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
@@ -245,17 +245,3 @@ class Endpoint:
         ).encode("utf-8", "surrogateescape")
         self._tally.sip_response(request.method, malformed.status, "out", flow.trunk)
         self.outbox.append((answer_flow(request, flow), data))
-
-
-class Unheard:
-    """The user of a request whose answer changes nothing: a CANCEL (the INVITE's own final response tells
-    everything, 9.1), or a BYE to somebody who is no part of a call."""
-
-    def on_response(self, response: Response, now: float) -> None:
-        pass
-
-    def on_timeout(self, now: float) -> None:
-        pass
-
-    def on_transport_error(self, now: float) -> None:
-        pass

@@ -129,13 +129,14 @@ class InviteClient(ClientTransaction):
         if row is None:
             raise IllegalInput(f"INVITE client: {State(self.state).name}, {given.name}")
         self.state, actions = row
+        user = self.user
         if self.state == State.TERMINATED:
             self.end_at = self.repeat_at = NEVER
             self.forget()
         for action in actions:
             if action == Action.PASS:
                 assert response is not None
-                self.user.on_response(response, now)
+                user.on_response(response, now)
             elif action == Action.STOP:
                 self.stop_repeating()
                 self.end_at = NEVER
@@ -154,9 +155,9 @@ class InviteClient(ClientTransaction):
                 self.retransmit()
                 self.repeat_after(now, 2 * self.interval)
             elif action == Action.TIMEOUT:
-                self.user.on_timeout(now)
+                user.on_timeout(now)
             else:
-                self.user.on_transport_error(now)
+                user.on_transport_error(now)
         self.rearm()
 
     def _await_end(self, now: float) -> None:

@@ -87,6 +87,7 @@ class NonInviteClient(ClientTransaction):
         if row is None:
             raise IllegalInput(f"non-INVITE client: {State(self.state).name}, {given.name}")
         self.state, actions = row
+        user = self.user
         if self.state == State.TERMINATED:
             self.end_at = self.repeat_at = NEVER
             self.forget()
@@ -97,7 +98,7 @@ class NonInviteClient(ClientTransaction):
                 self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
             elif action == Action.PASS:
                 assert response is not None
-                self.user.on_response(response, now)
+                user.on_response(response, now)
             elif action == Action.REPEAT:
                 self.retransmit()
                 self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
@@ -105,7 +106,7 @@ class NonInviteClient(ClientTransaction):
                 self.retransmit()
                 self.repeat_after(now, self.layer.timers.t2)
             elif action == Action.TIMEOUT:
-                self.user.on_timeout(now)
+                user.on_timeout(now)
             else:
-                self.user.on_transport_error(now)
+                user.on_transport_error(now)
         self.rearm()

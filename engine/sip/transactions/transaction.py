@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import Request, Response
@@ -29,6 +29,25 @@ class ClientUser(Protocol):
     def on_transport_error(self, now: float) -> None:
         """It could not be sent: to be treated as a 503 (RFC 3261 8.1.3.1)."""
         ...
+
+
+class Unheard:
+    """The user of a request whose answer changes nothing any more: a CANCEL (the INVITE's own final response
+    tells everything, RFC 3261 9.1), a BYE to somebody who is no part of a call, a transaction that is over."""
+
+    __slots__ = ()
+
+    def on_response(self, response: Response, now: float) -> None:
+        pass
+
+    def on_timeout(self, now: float) -> None:
+        pass
+
+    def on_transport_error(self, now: float) -> None:
+        pass
+
+
+UNHEARD: Final = Unheard()
 
 
 class ServerUser(Protocol):
@@ -118,7 +137,9 @@ class ClientTransaction(Transaction):
         raise AssertionError("each client machine has its own")
 
     def forget(self) -> None:
+        """Takes it out of the layer and lets its user go, so that nothing circular stays behind."""
         self.layer.clients.pop(self.key, None)
+        self.user = UNHEARD
 
 
 class ServerTransaction(Transaction):
@@ -157,3 +178,4 @@ class ServerTransaction(Transaction):
 
     def forget(self) -> None:
         self.layer.servers.pop(self.key, None)
+        self.user = None
