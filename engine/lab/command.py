@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,7 +71,7 @@ def run_lab(
                 place.check_free()
                 roots = (_scenarios(),)
                 lab = Lab(
-                    config, overrides, settings, place, folder.resolve(), roots, progress.watch, processes
+                    config, overrides, settings, place, folder.absolute(), roots, progress.watch, processes
                 )
                 outcomes = asyncio.run(_until_told_to_stop(lab, flows))
         except _REFUSALS as error:
@@ -86,7 +85,7 @@ def run_lab(
         print(json.dumps(as_json(outcomes), ensure_ascii=False))
     else:
         print_outcomes(outcomes)
-        print_next_steps(outcomes, _options(config, overrides))
+        print_next_steps(outcomes, config)
     return DONE if all(outcome.passed for outcome in outcomes) else FAILED
 
 
@@ -145,10 +144,3 @@ def _print_list(flows: Sequence[Flow], json_output: bool) -> None:
     for flow in flows:
         fields = {"flow": flow.name, "calls": flow.calls, "proves": flow.file.proves}
         print(json.dumps(fields, ensure_ascii=False))
-
-
-def _options(config: Path, overrides: Sequence[str]) -> str:
-    words = ["--config", str(config)]
-    for override in overrides:
-        words += ["--set", override]
-    return shlex.join(words)

@@ -155,7 +155,7 @@ class Lab:
             try:
                 caller_result = await self._run_caller(flow, folder)
             finally:
-                silent.close()
+                await silent.close()
             stray = silent.received
         after = engine.usage()
         found = await _records_of(flow, records, since, engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.lab.flow import Flow
 from engine.lab.lab import Outcome
 
 _SHOWN_NUMBERS = 2
+_FILE_COLUMNS = 120  # when what is printed does not go to a terminal
 
 
 class Progress:
@@ -53,20 +55,24 @@ class Progress:
 
 def print_flows(flows: Sequence[Flow]) -> None:
     """What there is to run."""
-    table = Table("Flow", "Calls", "What it proves", title="The flows of the lab", title_justify="left")
+    table = Table(title="The flows of the lab", title_justify="left")
+    table.add_column("Flow", no_wrap=True)
+    table.add_column("Calls", justify="right")
+    table.add_column("What it proves")
     for flow in flows:
         table.add_row(flow.name, str(flow.calls), escape(flow.file.proves))
-    Console().print(table)
+    _screen().print(table)
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """The table; below it the figures of load flows and whatever did not pass."""
-    console = Console()
-    table = Table("Flow", title="Masked calls", title_justify="left")
+    console = _screen()
+    table = Table(title="Masked calls", title_justify="left")
+    table.add_column("Flow", no_wrap=True)
     table.add_column("Calls", justify="right")
     table.add_column("Passed", justify="right")
     table.add_column("What the callee saw")
-    table.add_column("CDR reason")
+    table.add_column("CDR reason", no_wrap=True)
     for outcome in outcomes:
         verdict = outcome.verdict
         style = "green" if outcome.passed else "bold red"
@@ -89,8 +95,8 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
             console.print(f"  SIPp's logs and messages: {outcome.folder}", highlight=False, soft_wrap=True)
 
 
-def print_next_steps(outcomes: Sequence[Outcome], options: str) -> None:
-    """Where to look next; `options` are those that the lab was given, to be given to other commands too."""
+def print_next_steps(outcomes: Sequence[Outcome], config: Path) -> None:
+    """Where to look next."""
     first = outcomes[0]
     good = sum(outcome.passed for outcome in outcomes)
     lines = [
@@ -100,11 +106,16 @@ def print_next_steps(outcomes: Sequence[Outcome], options: str) -> None:
         "  one flow again           mask700 lab NAME; all names: mask700 lab --list",
         "  some load                mask700 lab load --rate 300 --calls 3000 --hold 2",
         f"  the engine's own log     {first.folder.parent}/engine.log",
-        f"  its records              mask700 cdr query --json {options} "
+        f"  its records              mask700 cdr query --json --config {config} "
         f"--set 'data_dir=\"{first.folder.parent}/engine\"'",
-        f"  the engine by itself     mask700 serve {options}",
+        f"  the engine by itself     mask700 serve --config {config}",
     ]
-    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    _screen().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _screen() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_COLUMNS)
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -55,9 +55,11 @@ class SilentCallee(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.received.append(data)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Free the port; what arrived is in `received`."""
         if self._transport is not None:
             self._transport.close()
+        await asyncio.sleep(0)  # the loop closes the socket in its next turn
 
 
 def _as_kernel_writes(host: str, port: int) -> str:
