@@ -109,8 +109,8 @@ class NameAddr:
         """
         match = PLAIN_NAME_ADDR.fullmatch(text)
         if match is not None:
-            quoted, uri, tag = match.groups()
-            return NameAddr(quoted or "", uri, {"tag": tag} if tag else {})
+            quoted, plain, uri, tag = match.groups()
+            return NameAddr(quoted or plain or "", uri, {"tag": tag} if tag else {})
         return _any_name_addr(text)
 
     def __str__(self) -> str:
@@ -137,11 +137,11 @@ def first_of_list(text: str) -> str:
 
 
 PLAIN_NAME_ADDR: Final = re.compile(
-    rf'(?:"([^"\\\x00-\x1f\x7f]*+)" ?)?'
+    rf'(?:"([^"\\\x00-\x1f\x7f]*+)"|([{TOKEN_CHARS}]++(?: [{TOKEN_CHARS}]++)*+))? ?+'
     r"<([A-Za-z][A-Za-z0-9+.\-]*+:[A-Za-z0-9\-_.!~*'()&=+$,;?/%:@\[\]]++)>"
     rf"(?:;tag=([{TOKEN_CHARS}]++))?"
 )
-"""The usual From, To or Contact: groups display, URI, tag. What it refuses may still be right:
+"""The usual From, To or Contact: groups quoted display, plain display, URI, tag. What it refuses may still be right:
 `NameAddr.parse` decides."""
 
 _PLAIN_VIA: Final = re.compile(

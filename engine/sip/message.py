@@ -200,7 +200,7 @@ def parse_message(data: bytes) -> Request | Response:
 _SIP_URI: Final = re.compile(
     r"sips?:(?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++@)?"
     r"[A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?"
-    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?)*+"
+    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?){0,64}+"
 )
 _VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _CSEQ: Final = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
@@ -328,12 +328,9 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
             kind, detail, status = _uri_fault(uri)
     if not kind:
         contacts = fields.get("contact")
-        if (
-            contacts is not None
-            and PLAIN_NAME_ADDR.fullmatch(contacts[0]) is None
-            and not _is_contact(contacts[0])
-        ):
-            kind, detail = "contact", "malformed"
+        if contacts is not None and PLAIN_NAME_ADDR.fullmatch(contacts[0]) is None:
+            if request.contact is None and first_of_list(contacts[0]) != "*":
+                kind, detail = "contact", "malformed"
     if kind:
         raise MalformedMessage(kind, detail, status, None if method == "ACK" else _answerable(request))
     return request
@@ -400,7 +397,7 @@ def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes
     else:
         match = PLAIN_NAME_ADDR.fullmatch(values[0])
         if match is not None:
-            message.to_tag = match[3] or ""
+            message.to_tag = match[4] or ""
         else:
             try:
                 message.to_tag = message.to.tag
@@ -412,7 +409,7 @@ def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes
     else:
         match = PLAIN_NAME_ADDR.fullmatch(values[0])
         if match is not None:
-            message.from_tag = match[3] or ""
+            message.from_tag = match[4] or ""
         else:
             try:
                 message.from_tag = message.from_.tag
@@ -461,17 +458,6 @@ def _uri_fault(uri: str) -> tuple[str, str, int]:
         # RFC 3261 section 19.1.1 allows no headers here; RFC 4475 section 3.1.2.11.
         return "uri", "headers in the Request-URI", 400
     return "", "", 400
-
-
-def _is_contact(text: str) -> bool:
-    element = first_of_list(text)
-    if element == "*":
-        return True
-    try:
-        NameAddr.parse(element)
-    except MalformedHeader:
-        return False
-    return True
 
 
 def _number(text: str, limit: int) -> int:

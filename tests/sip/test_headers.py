@@ -250,6 +250,23 @@ def test_name_addrs_are_read_as_sipmessage_reads_them(
     assert ours.params == {name.lower(): value or "" for name, value in theirs.parameters.items()}
 
 
+@given(
+    display=st.sampled_from(["", "a", "a b.c", '"a b"', '"é, <x>"']),
+    uri=st.sampled_from(["sip:a@b", "tel:+86-1", "sip:a@[::1];lr?x=y", "x:y"]),
+    tag=st.none() | tokens,
+)
+def test_white_space_around_parts_makes_no_difference(display: str, uri: str, tag: str | None) -> None:
+    plain = f"{display}<{uri}>" + (f";tag={tag}" if tag else "")
+    roomy = f"{display} \t <{uri}> " + (f"; TAG = {tag}" if tag else "")
+    value = NameAddr.parse(plain)
+    assert (value.display, value.uri, value.tag) == (display.strip('"'), uri, tag or "")
+    assert NameAddr.parse(roomy) == value
+    if tag:
+        assert Via.parse(f"SIP / 2.0/UDP\th:1 ; rport ; branch = {tag}") == Via.parse(
+            f"SIP/2.0/UDP h:1;rport;branch={tag}"
+        )
+
+
 # --- lists ---
 
 

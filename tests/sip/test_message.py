@@ -19,6 +19,7 @@ from engine.sip.message import (
     Response,
     parse_message,
 )
+from engine.sip.uri import MalformedUri, SipUri, TelUri, parse_uri
 from tests.sip.samples import SDP, hosts, ports, request, response, tokens
 
 
@@ -403,6 +404,28 @@ def test_a_message_survives_writing_and_reading(
         first.cseq,
         first.body,
     )
+
+
+@given(
+    st.text(max_size=20).map(lambda text: "sip:" + text)
+    | st.from_regex(r"(sips?|tel|x-y):[a-z0-9%@:;=?&+$,.\[\]-]{1,20}", fullmatch=True)
+    | st.builds(
+        SipUri, st.just("sip"), tokens, hosts, ports, st.dictionaries(tokens.map(str.lower), tokens)
+    ).map(str)
+)
+@example("sip:a" + ";x" * 65)
+@example("sip:a" + ";x" * 257)
+def test_the_request_uri_is_what_parse_uri_says(uri: str) -> None:
+    try:
+        parsed: SipUri | TelUri | None = parse_uri(uri)
+        unknown = False
+    except MalformedUri as error:
+        parsed, unknown = None, error.unknown_scheme
+    data = request(uri=uri.replace("\r", " ").replace("\n", " "))
+    if parsed is not None and not (isinstance(parsed, SipUri) and parsed.headers):
+        assert as_request(data).uri == uri
+    else:
+        assert refusal(data).status == (416 if unknown else 400)
 
 
 def look_at_everything(message: Message) -> None:
