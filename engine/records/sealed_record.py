@@ -123,9 +123,12 @@ class RecordCodec:
         context = line[:mark] + b"}"
         try:
             clear = _decode_clear(context)
-            sealed = a2b_base64(line[mark + len(_SEALED_MARK) : -len(_LINE_END)], strict_mode=True)
+            text = line[mark + len(_SEALED_MARK) : -len(_LINE_END)]
+            sealed = a2b_base64(text, strict_mode=True)
         except (msgspec.DecodeError, Base64Error, UnicodeDecodeError) as error:
             raise BrokenLine(f"the line is damaged: {error}") from None
+        if b2a_base64(sealed, newline=False) != text:
+            raise BrokenLine("the line is damaged: its last character was changed")
         if clear.v != LINE_VERSION or clear.entry not in ("start", "record"):
             raise BrokenLine(f"a line of version {clear.v}, entry {clear.entry!r}, is not known here")
         return Line(clear, context, sealed)

@@ -1,0 +1,51 @@
+"""Records for the tests, with keys that everybody knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.calls.record import CallRecord
+from engine.records.sealed_record import RecordCodec
+from engine.sealing.cipher import Sealer
+from engine.sealing.keys import KeyRing
+from engine.sealing.tokens import LookupTokens
+
+RING = KeyRing({1: bytes(range(32))}, 1, bytes(range(50, 82)))
+CODEC = RecordCodec(Sealer(RING), LookupTokens(RING.lookup))
+SETUP = 1_769_846_400_250  # 2026-01-31T08:00:00.250Z
+
+ANSWERED = CallRecord(
+    record_id="0123456789abcdef01234567",
+    node="mask700-1",
+    tenant="default",
+    binding_id="ab" * 12,
+    order_id="order-99887",
+    model="AXB",
+    direction="a_to_b",
+    caller="+8613800000001",
+    dialled="700123456789012",
+    shown="700123456789012",
+    callee="+8613900000002",
+    setup_time=SETUP,
+    ringing_time=SETUP + 100,
+    answer_time=SETUP + 1000,
+    release_time=SETUP + 2000,
+    ring_ms=900,
+    talk_ms=1000,
+    disposition="answered",
+    reason="normal",
+    released_by="caller",
+    sip_status=200,
+    q850_cause=16,
+    a_call_id="1-2344@127.0.0.1",
+    b_call_id="fjsdklfjsdlkfj328904",
+    in_trunk="pstn",
+    out_trunk="pstn",
+    source="127.0.0.1:5080",
+)
+
+
+def record(number: int, **changes: object) -> CallRecord:
+    """ANSWERED as the `number`-th record, a second after the one before."""
+    changes = {"record_id": f"{number:024x}", "setup_time": SETUP + 1000 * number} | changes
+    return replace(ANSWERED, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""However much is recorded, no real number lies on disk in clear."""
+
+from pathlib import Path
+
+from engine.calls.record import EntryKind
+from engine.records.journal import Journal
+from engine.records.query import query
+from tests.records.samples import CODEC, record
+
+
+def test_no_real_number_is_found_in_the_journal(tmp_path: Path) -> None:
+    mobiles = [f"139{index * 7919 % 100_000_000:08d}" for index in range(600)]
+    landlines = [f"010620{index:05d}" for index in range(200)]
+    everybody = mobiles + landlines
+    journal = Journal.open(tmp_path, 1_769_846_400.0)
+    for index, national in enumerate(mobiles):
+        other = everybody[-1 - index]
+        entry = record(
+            index,
+            caller="+86" + national,
+            callee="+86" + other.removeprefix("0"),
+            dialled=national if index % 3 else "700123456789012",
+            order_id=f"order of {national}",
+            a_call_id=f"{national}@ua.example",
+            b_call_id=f"{other}@ua.example",
+            content=f"{national} wants {other}",
+        )
+        journal.append(CODEC.encode(EntryKind.START, entry))
+        journal.append(CODEC.encode(EntryKind.END, entry))
+        journal.flush()
+    assert journal.close()
+    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert len(on_disk) > 600 * 2 * 500
+    assert not [national for national in everybody if national.removeprefix("0").encode() in on_disk]
+    assert [found["caller"] for found in query(tmp_path, CODEC)] == ["+86" + national for national in mobiles]
