@@ -77,23 +77,44 @@ class TimerWheel:
             waiting.append(timed)
 
     def expire(self, now: float) -> None:
-        """Wakes everything whose deadline is not after `now`, in order of slots."""
+        """Wakes everything whose deadline is not after `now`, in order of slots.
+
+        It ends even when something goes on scheduling itself for the past: the next call sees to that. What
+        `wake` raises is passed on; what stood behind it wakes with the next call.
+        """
         now += _ROUNDING
         current = int(now * self._per_second)
         heap = self._heap
-        while heap and heap[0] <= current:
+        for _ in range(len(heap)):
+            if heap[0] > current:
+                break
             slot = heappop(heap)
-            for timed in self._slots.pop(slot):
-                if timed.slot != slot:
-                    continue  # moved to an earlier slot since, and woken there
-                timed.slot = 0
-                if timed.deadline <= now:
-                    timed.deadline = NEVER
-                    timed.wake(now)
-                elif timed.deadline < NEVER:
-                    self.schedule(timed, timed.deadline)
+            waiting = self._slots.pop(slot)
+            seen = 0
+            try:
+                for timed in waiting:
+                    seen += 1
+                    if timed.slot != slot:
+                        continue  # moved to an earlier slot since, and woken there
+                    timed.slot = 0
+                    if timed.deadline <= now:
+                        timed.deadline = NEVER
+                        timed.wake(now)
+                    elif timed.deadline < NEVER:
+                        self.schedule(timed, timed.deadline)
+            finally:
+                if seen < len(waiting):
+                    self._put_back(slot, waiting[seen:])
 
     @property
     def next_deadline(self) -> float:
         """When `expire` next has something to look at; NEVER when nothing waits."""
         return self._heap[0] / self._per_second if self._heap else NEVER
+
+    def _put_back(self, slot: int, rest: list[Timed]) -> None:
+        waiting = self._slots.get(slot)
+        if waiting is None:
+            self._slots[slot] = rest
+            heappush(self._heap, slot)
+        else:
+            waiting += rest

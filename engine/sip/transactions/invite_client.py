@@ -40,6 +40,7 @@ class Action(IntEnum):
     START_M = 5
     TIMEOUT = 6
     ERROR = 7
+    COUNT = 8  # a response that came again
 
 
 S, I, A = State, Input, Action
@@ -59,7 +60,7 @@ TABLE: Final[Table] = {
     (S.PROCEEDING, I.TRANSPORT_ERROR): (S.PROCEEDING, ()),
     (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
     (S.COMPLETED, I.SUCCESS): (S.COMPLETED, ()),
-    (S.COMPLETED, I.FAILURE): (S.COMPLETED, (A.ACK,)),
+    (S.COMPLETED, I.FAILURE): (S.COMPLETED, (A.COUNT, A.ACK)),
     (S.COMPLETED, I.TIMER_D): (S.TERMINATED, ()),
     # The figure tells the user of a failed ACK; the user has had its final answer and nothing to do about it.
     (S.COMPLETED, I.TRANSPORT_ERROR): (S.TERMINATED, ()),
@@ -107,9 +108,10 @@ class InviteClient(ClientTransaction):
         self._step(Input.TRANSPORT_ERROR, None, now)
 
     def expect_end(self, now: float) -> None:
-        """It has been cancelled: waits 64·T1 more for its final response (9.1)."""
-        self.end_after(now, self.layer.timers.transaction)
-        self.rearm()
+        """It has been cancelled: waits 64·T1 more for its final response (9.1), if that has not come yet."""
+        if self.state == State.PROCEEDING:
+            self.end_after(now, self.layer.timers.transaction)
+            self.rearm()
 
     def wake(self, now: float) -> None:
         if now >= self.end_at:
@@ -133,32 +135,36 @@ class InviteClient(ClientTransaction):
         if self.state == State.TERMINATED:
             self.end_at = self.repeat_at = NEVER
             self.forget()
-        for action in actions:
-            if action == Action.PASS:
-                assert response is not None
-                user.on_response(response, now)
-            elif action == Action.STOP:
-                self.stop_repeating()
-                self.end_at = NEVER
-                self.sent = b""
-            elif action == Action.START_M:
-                self._await_end(now)
-            elif action == Action.START_D:
-                # Over TCP nothing is repeated, so nothing has to be waited for (17.1.1.2: timer D is zero).
-                self._await_end(now)
-                if self.flow.reliable:
-                    self.end_at = now
-            elif action == Action.ACK:
-                assert response is not None
-                self._acknowledge(response)
-            elif action == Action.REPEAT:
-                self.retransmit()
-                self.repeat_after(now, 2 * self.interval)
-            elif action == Action.TIMEOUT:
-                user.on_timeout(now)
-            else:
-                user.on_transport_error(now)
-        self.rearm()
+        try:
+            for action in actions:
+                if action == Action.PASS:
+                    assert response is not None
+                    user.on_response(response, now)
+                elif action == Action.STOP:
+                    self.stop_repeating()
+                    self.end_at = NEVER
+                    self.sent = b""
+                elif action == Action.START_M:
+                    self._await_end(now)
+                elif action == Action.START_D:
+                    # Over TCP nothing is repeated, so nothing has to be waited for (17.1.1.2: timer D is zero).
+                    self._await_end(now)
+                    if self.flow.reliable:
+                        self.end_at = now
+                elif action == Action.ACK:
+                    assert response is not None
+                    self._acknowledge(response)
+                elif action == Action.REPEAT:
+                    self.retransmit()
+                    self.repeat_after(now, 2 * self.interval)
+                elif action == Action.COUNT:
+                    self.layer.retransmitted("in")
+                elif action == Action.TIMEOUT:
+                    user.on_timeout(now)
+                else:
+                    user.on_transport_error(now)
+        finally:
+            self.rearm()  # also when the user has failed: the machine must still come to its end
 
     def _await_end(self, now: float) -> None:
         self.stop_repeating()

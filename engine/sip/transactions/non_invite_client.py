@@ -34,6 +34,7 @@ class Action(IntEnum):
     START_K = 3
     TIMEOUT = 4
     ERROR = 5
+    COUNT = 6  # a response that came again
 
 
 S, I, A = State, Input, Action
@@ -50,7 +51,7 @@ TABLE: Final[Table] = {
     (S.PROCEEDING, I.TIMER_F): (S.TERMINATED, (A.TIMEOUT,)),
     (S.PROCEEDING, I.TRANSPORT_ERROR): (S.TERMINATED, (A.ERROR,)),
     (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
-    (S.COMPLETED, I.FINAL): (S.COMPLETED, ()),
+    (S.COMPLETED, I.FINAL): (S.COMPLETED, (A.COUNT,)),
     (S.COMPLETED, I.TIMER_K): (S.TERMINATED, ()),
     (S.COMPLETED, I.TRANSPORT_ERROR): (S.COMPLETED, ()),
 }
@@ -91,22 +92,26 @@ class NonInviteClient(ClientTransaction):
         if self.state == State.TERMINATED:
             self.end_at = self.repeat_at = NEVER
             self.forget()
-        for action in actions:
-            if action == Action.START_K:
-                self.stop_repeating()
-                self.sent = b""
-                self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
-            elif action == Action.PASS:
-                assert response is not None
-                user.on_response(response, now)
-            elif action == Action.REPEAT:
-                self.retransmit()
-                self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
-            elif action == Action.REPEAT_SLOWLY:
-                self.retransmit()
-                self.repeat_after(now, self.layer.timers.t2)
-            elif action == Action.TIMEOUT:
-                user.on_timeout(now)
-            else:
-                user.on_transport_error(now)
-        self.rearm()
+        try:
+            for action in actions:
+                if action == Action.START_K:
+                    self.stop_repeating()
+                    self.sent = b""
+                    self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
+                elif action == Action.PASS:
+                    assert response is not None
+                    user.on_response(response, now)
+                elif action == Action.REPEAT:
+                    self.retransmit()
+                    self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
+                elif action == Action.REPEAT_SLOWLY:
+                    self.retransmit()
+                    self.repeat_after(now, self.layer.timers.t2)
+                elif action == Action.COUNT:
+                    self.layer.retransmitted("in")
+                elif action == Action.TIMEOUT:
+                    user.on_timeout(now)
+                else:
+                    user.on_transport_error(now)
+        finally:
+            self.rearm()  # also when the user has failed: the machine must still come to its end
