@@ -352,7 +352,7 @@ def _either(choices: tuple[Any, ...]) -> str:
 def _suggestion(key: str, known: list[str]) -> str:
     from difflib import get_close_matches  # only a mistake pays for it
 
-    near = get_close_matches(key, known, n=1)
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
