@@ -28,7 +28,7 @@ _LONGEST_QUEUE = 10_000  # lines
 _FLUSH_SECONDS = 2.0
 
 _threshold = LEVELS["info"]
-_writer: _LineWriter | None = None
+_writer: LineWriter | None = None
 
 _Event = MutableMapping[str, Any]
 
@@ -75,7 +75,7 @@ def configure(level: str, form: str, process: str, stream: TextIO | None = None)
     """Set up logging for this process. `form`: "json" or "console". `process` stands in every line."""
     global _writer
     flush()
-    _writer = _LineWriter(sys.stderr if stream is None else stream)
+    _writer = LineWriter(sys.stderr if stream is None else stream)
     set_level(level)
 
     def name_process(_: Any, __: str, event: _Event) -> _Event:
@@ -122,9 +122,10 @@ def flush() -> None:
         _writer.flush()
 
 
-class _LineWriter:
-    def __init__(self, stream: TextIO) -> None:
+class LineWriter:
+    def __init__(self, stream: TextIO, longest_queue: int = _LONGEST_QUEUE) -> None:
         self._stream = stream
+        self._longest_queue = longest_queue
         self._lines: deque[str] = deque()
         self._changed = threading.Condition()
         self._writing = False
@@ -133,7 +134,7 @@ class _LineWriter:
 
     def write(self, line: str) -> None:
         with self._changed:
-            if len(self._lines) >= _LONGEST_QUEUE:
+            if len(self._lines) >= self._longest_queue:
                 self._dropped += 1
                 return
             self._lines.append(line)
@@ -163,7 +164,7 @@ class _LineWriter:
 
 
 class _LineLogger:
-    def __init__(self, writer: _LineWriter) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
 
     def msg(self, line: str) -> None:
@@ -173,7 +174,7 @@ class _LineLogger:
 
 
 class _LoggerFactory:
-    def __init__(self, writer: _LineWriter) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         self._logger = _LineLogger(writer)
 
     def __call__(self, *_: Any) -> _LineLogger:
