@@ -6,6 +6,7 @@ It owns no socket and no clock: `receive` takes a datagram or a framed message w
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Protocol
 
 from engine.sip.flow import Flow, Outbox
@@ -53,7 +54,10 @@ class Tally(Protocol):
 
 
 class Endpoint:
-    """The transaction layer and its door. `sent_by` maps a transport to the host:port of our Via."""
+    """The transaction layer and its door. `sent_by` maps a transport to the host:port of our Via.
+
+    `symmetric` holds the names of the trunks whose answers over UDP go to the source port, asked for or not.
+    """
 
     def __init__(
         self,
@@ -67,10 +71,12 @@ class Endpoint:
         self.outbox = outbox
         self.timers = timers
         self.wheel = TimerWheel()
+        self.symmetric: frozenset[str] = frozenset()
         self._core = core
         self._identifiers = identifiers
         self._tally = tally
         self._sent_by = sent_by
+        self._tag_key = identifiers.token().encode()
         self._layer = Layer(outbox, self.wheel, timers, tally.retransmission)
 
     # --- in ---
@@ -119,23 +125,25 @@ class Endpoint:
 
     def send_request(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> None:
         """Sends a request other than INVITE, CANCEL and ACK in a transaction of its own."""
-        key = COOKIE + self._identifiers.token()
-        self._tally.sip_request(request.method, "out", flow.trunk)
-        NonInviteClient(self._layer, key, flow, request.render(self._via(flow, key)), user, now)
+        branch = COOKIE + self._identifiers.token()
+        method = request.method
+        self._tally.sip_request(method, "out", flow.trunk)
+        data = request.render(self._via(flow, branch))
+        NonInviteClient(self._layer, f"{branch} {method}", flow, data, user, now)
 
     def send_invite(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> InviteClient:
-        key = COOKIE + self._identifiers.token()
+        branch = COOKIE + self._identifiers.token()
         self._tally.sip_request("INVITE", "out", flow.trunk)
-        return InviteClient(self._layer, key, flow, request, self._via(flow, key), user, now)
+        via = self._via(flow, branch)
+        return InviteClient(self._layer, f"{branch} INVITE", flow, request, via, user, now)
 
     def send_cancel(self, invite: InviteClient, headers: str, now: float) -> None:
         """Sends the CANCEL of an INVITE of ours; the caller has seen to it that a provisional response came (9.1)."""
         cancel = invite.request.accompanying("CANCEL", invite.request.to, headers)
         self._tally.sip_request("CANCEL", "out", invite.flow.trunk)
         invite.expect_end(now)
-        NonInviteClient(
-            self._layer, invite.key + " CANCEL", invite.flow, cancel.render(invite.via), UNHEARD, now
-        )
+        key = invite.key.removesuffix("INVITE") + "CANCEL"  # the same branch (9.1)
+        NonInviteClient(self._layer, key, invite.flow, cancel.render(invite.via), UNHEARD, now)
 
     def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
         """Sends the ACK to a 2xx, a transaction of its own without a machine (13.2.2.4); returns it for repeats."""
@@ -162,7 +170,7 @@ class Endpoint:
 
         `tag` goes into the To unless the request brought one; `headers` are whole lines.
         """
-        to = f"{transaction.to};tag={tag}" if tag else transaction.to
+        to = f"{transaction.to};tag={tag}" if tag and not transaction.in_dialog else transaction.to
         payload = body.encode("utf-8", "surrogateescape")
         data = (
             f"SIP/2.0 {status} {PHRASES.get(status) or phrase(status)}\r\n"
@@ -180,12 +188,13 @@ class Endpoint:
         return f"SIP/2.0/{transport.upper()} {self._sent_by[transport]};branch={branch};rport"
 
     def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
+        vias = response.fields["via"]
+        if len(vias) > 1 or "," in vias[0]:
+            self._tally.malformed("via")  # not ours: we put in one, and it comes back alone (8.1.3.3)
+            return
         method = response.cseq_method
         self._tally.sip_response(method, response.status, "in", flow.trunk)
-        key = response.top_via.branch
-        if method == "CANCEL":
-            key += " CANCEL"
-        client = self._layer.clients.get(key)
+        client = self._layer.clients.get(f"{response.top_via.branch} {method}")  # 17.1.3
         if client is not None:
             client.receive(response, now)
 
@@ -207,10 +216,11 @@ class Endpoint:
             known.receive(request, now)
             return
         transaction: ServerTransaction
+        answering = answer_flow(request, flow, flow.trunk in self.symmetric)
         if method == "INVITE":
-            transaction = InviteServer(self._layer, key + method, answer_flow(request, flow), request)
+            transaction = InviteServer(self._layer, key + method, answering, request)
         else:
-            transaction = NonInviteServer(self._layer, key + method, answer_flow(request, flow), request)
+            transaction = NonInviteServer(self._layer, key + method, answering, request)
         transaction.head = f"{answered_vias(request, flow)}From: {request.value('from')}\r\n"
         transaction.to = request.value("to")
         transaction.tail = f"Call-ID: {request.call_id}\r\nCSeq: {request.cseq} {method}\r\n"
@@ -223,7 +233,7 @@ class Endpoint:
         self, cancel: ServerTransaction, invite: ServerTransaction | None, request: Request, now: float
     ) -> None:
         """9.2: 481 where nothing matches, else 200, and the INVITE's user hears of it while it can still matter."""
-        tag = "" if request.to_tag else self._identifiers.token()
+        tag = self._identifiers.token()
         if invite is None:
             self.respond(cancel, 481, now, tag=tag)
             return
@@ -232,16 +242,20 @@ class Endpoint:
             invite.user.on_cancel(request, now)
 
     def _refuse(self, malformed: MalformedMessage, flow: Flow) -> None:
-        """Answers what can be answered, without a transaction: the same request again gets the same answer."""
+        """Answers what can be answered, without a transaction: the same request again gets the same answer, its
+        To tag made of what it answers (8.2.7). Headers that are not there have no line in it."""
         request = malformed.request
         if request is None or request.method == "ACK":
             return
-        to = request.value("to")
-        tag = "" if request.to_tag else f";tag={self._identifiers.token()}"
-        data = (
-            f"SIP/2.0 {malformed.status} {phrase(malformed.status)}\r\n"
-            f"{answered_vias(request, flow)}From: {request.value('from')}\r\nTo: {to}{tag}\r\n"
-            f"Call-ID: {request.value('call-id')}\r\nCSeq: {request.value('cseq')}\r\nContent-Length: 0\r\n\r\n"
-        ).encode("utf-8", "surrogateescape")
+        vias = answered_vias(request, flow)
+        from_, to = request.value("from"), request.value("to")
+        call_id, cseq = request.value("call-id"), request.value("cseq")
+        if to and not request.to_tag:
+            known = f"{vias}{from_}\n{to}\n{call_id}\n{cseq}".encode("utf-8", "surrogateescape")
+            to += ";tag=" + blake2b(known, key=self._tag_key, digest_size=8).hexdigest()
+        lines = (("From", from_), ("To", to), ("Call-ID", call_id), ("CSeq", cseq), ("Content-Length", "0"))
+        headers = "".join([f"{name}: {value}\r\n" for name, value in lines if value])
+        data = f"SIP/2.0 {malformed.status} {phrase(malformed.status)}\r\n{vias}{headers}\r\n"
         self._tally.sip_response(request.method, malformed.status, "out", flow.trunk)
-        self.outbox.append((answer_flow(request, flow), data))
+        answering = answer_flow(request, flow, flow.trunk in self.symmetric)
+        self.outbox.append((answering, data.encode("utf-8", "surrogateescape")))

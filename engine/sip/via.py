@@ -23,16 +23,14 @@ def server_key(request: Request) -> str:
     return f"{request.from_tag} {request.call_id} {request.cseq} {via.host}:{via.port} {branch} "
 
 
-def answer_flow(request: Request, flow: Flow) -> Flow:
+def answer_flow(request: Request, flow: Flow, symmetric: bool = False) -> Flow:
     """Where answers to a request that came in on `flow` go (RFC 3261 18.2.2, RFC 3581 4).
 
-    Connections answer on themselves. Over UDP the source address counts, and its port where rport asks for
-    it, else the port of the Via.
+    Over UDP the source address counts, and its port where rport asks for it or the trunk is `symmetric`, else
+    the port of the Via. Connections answer on themselves; the port of the Via is for when they are gone.
     """
-    if flow.transport != "udp":
-        return flow
     via = request.top_via
-    if "rport" in via.params:
+    if flow.transport == "udp" and (symmetric or "rport" in via.params):
         return flow
     port = via.port or 5060
     if port == flow.port:

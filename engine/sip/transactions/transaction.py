@@ -144,14 +144,16 @@ class ClientTransaction(Transaction):
 
 class ServerTransaction(Transaction):
     """One request of theirs. `head`, `to` and `tail` are the parts of every answer that come from it (8.2.6.2):
-    the Via lines and From, the To value, Call-ID and CSeq. `request` is let go with the final answer."""
+    the Via lines and From, the To value, Call-ID and CSeq. `in_dialog`: the To has a tag already. `request` is let
+    go with the final answer."""
 
-    __slots__ = ("head", "method", "request", "tail", "to", "user")
+    __slots__ = ("head", "in_dialog", "method", "request", "tail", "to", "user")
 
     def __init__(self, layer: Layer, key: str, flow: Flow, state: int, request: Request) -> None:
         super().__init__(layer, key, flow, state)
         self.request: Request | None = request
         self.method = request.method
+        self.in_dialog = request.to_tag != ""
         self.user: ServerUser | None = None
         self.head = ""
         self.to = ""
