@@ -39,7 +39,8 @@ class BadFlow(ValueError):
 class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """flow.toml. `calls` 0: one for each line of calls.csv. `rate`: calls a second. `hold_ms`: SIPp's -d, the
     length of every <pause/>. `settings`: dotted keys of the configuration for the engine of this flow.
-    `record`: fields of every call's record; "" stands for null. `order`: where it stands in the lab."""
+    `record`: fields of every call's record; "" stands for null. `order`: where it stands in the lab.
+    `sipp`: more options for SIPp on both sides."""
 
     proves: str = ""
     order: int = 1000
@@ -51,6 +52,7 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     load: bool = False
     transport: Transport = "udp"
     callee_transport: Transport = "udp"
+    sipp: list[str] = []
     settings: dict[str, Value] = {}
     record: dict[str, Value] = {}
 

@@ -101,7 +101,8 @@ def _look_at_side(problems: list[str], role: str, result: SippResult, calls: int
         problems.append(f"{role}: SIPp's exit status is {result.status}, {result.failed} calls failed")
     if result.passed < calls and result.status == 0:
         problems.append(f"{role}: {result.passed} of {calls} calls passed")
-    problems.extend(f"{role}: {error}" for error in _distinct(result.errors))
+    if result.status != 0 or result.passed < calls:  # else they are remarks, on a repetition that came late
+        problems.extend(f"{role}: {error}" for error in _distinct(result.errors))
 
 
 def _sightings(callee: SippResult) -> list[tuple[str, str]]:

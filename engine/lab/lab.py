@@ -146,14 +146,14 @@ class Lab:
         if flow.has_callee:
             callee = await Sipp.start(_callee_job(flow, folder, self.place), self.processes)
             try:
-                caller_result = await self._run_caller(flow, folder)
+                caller_result = await self._run_caller(flow, folder, engine)
                 await callee.finished(_CALLEE_PATIENCE_S)
             finally:
                 callee_result = await callee.result()
         else:
             silent = await SilentCallee.at(*self.place.callee)
             try:
-                caller_result = await self._run_caller(flow, folder)
+                caller_result = await self._run_caller(flow, folder, engine)
             finally:
                 await silent.close()
             stray = silent.received
@@ -169,10 +169,11 @@ class Lab:
         )
         return Outcome(flow, verdict, folder, figures)
 
-    async def _run_caller(self, flow: Flow, folder: Path) -> SippResult:
+    async def _run_caller(self, flow: Flow, folder: Path, engine: Engine) -> SippResult:
         caller = await Sipp.start(_caller_job(flow, folder, self.place), self.processes)
         try:
             while not await caller.finished(_PROGRESS_S):
+                engine.check_alive()
                 self.watch(flow, caller.progress())
         finally:
             result = await caller.result()
@@ -221,6 +222,7 @@ def _caller_job(flow: Flow, folder: Path, place: Place) -> SippJob:
         calls_file=CALLS if (folder / CALLS).is_file() else "",
         call_id=call_id_pattern(flow),
         trace_messages=flow.calls <= TRACED_CALLS,
+        extra=tuple(flow.file.sipp),
     )
 
 
@@ -237,6 +239,7 @@ def _callee_job(flow: Flow, folder: Path, place: Place) -> SippJob:
         calls_file=CALLS if (folder / CALLS).is_file() else "",
         index=columns.index("callee") if "callee" in columns else None,
         trace_messages=flow.calls <= TRACED_CALLS,
+        extra=tuple(flow.file.sipp),
     )
 
 
