@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _MOST_BUFFERED = 64 << 20  # bytes kept while the disk takes none
+_SYNC_AGAIN_S = 0.1  # after a sync that failed
 
 
 class Journal:
@@ -148,7 +149,11 @@ class Journal:
                 return
             self._dirty.clear()
             self._sync_once()
-            self._closing.wait(self._interval)
+            if self._sync_failure:
+                self._dirty.set()  # again, also when nothing new is written: who admits no call writes nothing
+                self._closing.wait(max(self._interval, _SYNC_AGAIN_S))
+            else:
+                self._closing.wait(self._interval)
 
     def _sync_once(self) -> None:
         written = self.written

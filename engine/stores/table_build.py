@@ -24,7 +24,7 @@ from engine.stores import binding_codec, generations
 from engine.stores.ports import Sealing, Tokens
 from engine.stores.table_file import Problem, TableReader
 
-_ENTRIES_PER_TRANSACTION = 20_000  # bounds the memory that dirty pages take
+_ENTRIES_PER_TRANSACTION = 10_000  # bounds the memory that dirty pages take, and what one sync has to write
 _ENTRY_OVERHEAD = 16  # bytes of LMDB's own per entry
 _SEAL_OVERHEAD = 64  # bytes, not less than what a cipher adds
 _LARGEST_ON_PAGE = 1_800  # bytes; longer values take whole pages
@@ -105,7 +105,7 @@ def build_report(
 
 
 def be_modest() -> None:
-    """Give this process the lowest claim to the processor and the disk that the system grants."""
+    """Give this process little claim to the processor; it takes what calls leave over."""
     os.nice(10)
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -207,7 +207,7 @@ def _write(draft: Path, content: _Content, sealing: Sealing, now: float) -> None
         map_size=_map_size(content),
         subdir=False,
         lock=False,  # nobody else knows of this file
-        sync=False,  # once, at the end
+        sync=False,  # a commit is no point to come back to here; `_append` syncs
         max_dbs=len(generations.DATABASES),
         mode=0o600,
     )
@@ -216,7 +216,6 @@ def _write(draft: Path, content: _Content, sealing: Sealing, now: float) -> None
         _append(env, b"pairs", ((key, content.pairs[key]) for key in sorted(content.pairs)))
         _append(env, b"numbers", ((key.encode(), b"".join(numbers[key])) for key in sorted(numbers)))
         _append(env, b"about", iter([(b"about", msgspec.json.encode(about))]))
-        env.sync(True)
     finally:
         env.close()
 
@@ -226,6 +225,7 @@ def _append(env: lmdb.Environment, name: bytes, entries: Iterator[tuple[bytes, b
     while batch := list(islice(entries, _ENTRIES_PER_TRANSACTION)):
         with env.begin(write=True) as txn, txn.cursor(database) as cursor:
             cursor.putmulti(batch, append=True)
+        env.sync(True)  # one long sync at the end would hold up the journal's writes on the same disk
 
 
 def _free(directory: Path) -> str:
