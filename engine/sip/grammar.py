@@ -92,3 +92,11 @@ def field_name(spelling: str) -> str:
         return ""
     name = name.lower()
     return COMPACT_FORMS.get(name, name)
+
+
+def number_up_to(text: str, limit: int) -> int:
+    """The value of ASCII digits, at most 20 of them, -1 when they are none or above `limit`."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 20:
+        return -1
+    value = int(text)
+    return value if value <= limit else -1

@@ -10,33 +10,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.sip.grammar import FIELD_NAMES, METHODS, TOKEN_CHARS, field_name, is_token
+from engine.sip.grammar import FIELD_NAMES, METHODS, TOKEN_CHARS, field_name, is_token, number_up_to
 from engine.sip.headers import PLAIN_NAME_ADDR, MalformedHeader, NameAddr, Via, first_of_list, split_list
-from engine.sip.uri import MalformedUri, SipUri, parse_uri
+from engine.sip.lines import MAX_LINES, unfold, unusual_lines
+from engine.sip.uri import PLAIN_SIP_URI, MalformedUri, SipUri, parse_uri
 
-MAX_FIELDS = 512
-"""Header lines after unfolding."""
 MAX_CSEQ = 2**31 - 1
 
-MALFORMED_KINDS: Final = (
-    "empty",
-    "start_line",
-    "version",
-    "method",
-    "uri",
-    "status",
-    "header",
-    "size",
-    "via",
-    "from",
-    "to",
-    "call_id",
-    "cseq",
-    "length",
-    "max_forwards",
-    "contact",
-    "content_type",
-)
+_KINDS: Final = """empty start_line version method uri status header size via from to call_id cseq length max_forwards
+contact content_type"""
+MALFORMED_KINDS: Final = tuple(_KINDS.split())
 """Every `MalformedMessage.kind` there is."""
 
 
@@ -142,7 +125,7 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """0 to 255, None when absent (or, in responses, no number)."""
-        number = _number(self.value("max-forwards"), 255)
+        number = number_up_to(self.value("max-forwards"), 255)
         return number if number >= 0 else None
 
     @property
@@ -192,20 +175,16 @@ def parse_message(data: bytes) -> Request | Response:
         head = octets.decode("utf-8", "surrogateescape")
         lines = head.split("\r\n")
         count = len(lines) - 1
-        if count <= MAX_FIELDS and head.count("\n") == count and head.count("\r") == count:
+        if count <= MAX_LINES and head.count("\n") == count and head.count("\r") == count:
             return _read(lines, body, "", "")
-    return _parse_unusual(data)
+    lines, body, kind, detail = unusual_lines(data)
+    if kind == "empty":
+        raise MalformedMessage(kind, detail)
+    return _read(lines, body, kind, detail)
 
 
-_SIP_URI: Final = re.compile(
-    r"sips?:(?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++@)?"
-    r"[A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?"
-    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?){0,64}+"
-)
 _VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _CSEQ: Final = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
-_LINE_END: Final = re.compile(r"\r?\n")
 _ONCE: Final = {
     "from": "from",
     "to": "to",
@@ -219,49 +198,9 @@ _ONCE: Final = {
 _MAX_VIAS_OF_AN_ANSWER: Final = 100
 
 
-def _parse_unusual(data: bytes) -> Request | Response:
-    """Empty lines in front, lone LF as line ends, stray CRs, no end of the headers, too many of them."""
-    data = data.lstrip(b"\r\n")
-    if not data:
-        raise MalformedMessage("empty", "nothing but line ends")
-    kind = detail = ""
-    end = _HEAD_END.search(data)
-    if end is None:
-        kind, detail = "header", "the headers do not end"
-        head, body = data, b""
-    else:
-        head, body = data[: end.start()], data[end.end() :]
-    lines = _LINE_END.split(head.decode("utf-8", "surrogateescape").removesuffix("\r"))
-    lines = _unfold(lines)
-    if len(lines) > MAX_FIELDS:
-        kind, detail = "size", "too many headers"
-        del lines[MAX_FIELDS:]
-    for index, line in enumerate(lines):
-        if "\r" in line:
-            # Written out again it could become a line end.
-            lines[index] = line.replace("\r", " ")
-            kind, detail = "header", "a carriage return that ends no line"
-    return _read(lines, body, kind, detail)
-
-
-def _unfold(lines: list[str]) -> list[str]:
-    """RFC 3261 section 7.3.1: a line that begins with white space continues the one before."""
-    unfolded: list[str] = []
-    pieces = [lines[0]]
-    for line in lines[1:]:
-        if line.startswith((" ", "\t")):
-            pieces.append(line.strip(" \t"))
-        else:
-            unfolded.append(" ".join(pieces) if len(pieces) > 1 else pieces[0])
-            pieces = [line]
-    unfolded.append(" ".join(pieces) if len(pieces) > 1 else pieces[0])
-    return unfolded
-
-
 def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Response:
     """The message of these lines; `kind` and `detail` name a fault found before ("" for none)."""
     fields: dict[str, list[str]] = {}
-    bad_name = False
     repeated = False
     names = FIELD_NAMES
     rest = iter(lines)
@@ -271,10 +210,11 @@ def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Re
         name = names.get(spelling)
         if name is None or not colon:
             if line.startswith((" ", "\t")):
-                return _read(_unfold(lines), body, kind, detail)
+                return _read(unfold(lines), body, kind, detail)
             name = field_name(spelling) if colon else ""
             if not name:
-                bad_name = True
+                if not kind:
+                    kind, detail = "header", "a line that is no header"
                 continue
         value = value.strip(" \t")
         if name in fields:
@@ -282,8 +222,6 @@ def _read(lines: list[str], body: bytes, kind: str, detail: str) -> Request | Re
             repeated = True
         else:
             fields[name] = [value]
-    if not kind and bad_name:
-        kind, detail = "header", "a line that is no header"
     if not kind and repeated:
         for name, its_kind in _ONCE.items():
             if len(fields.get(name, "")) > 1:
@@ -309,11 +247,13 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
             kind, detail = "start_line", "white space"
     via = _top_via(fields)
     if via is None:
-        via, kind, detail = _salvage_vias(fields), "via", "missing or malformed"
+        if not kind:
+            kind, detail = "via", "missing or malformed"
+        via = _salvage_vias(fields)
         if via is None:
             raise MalformedMessage(kind, detail)
     request = Request(method, uri, fields, body, via)
-    if method not in METHODS and not is_token(method):
+    if not kind and method not in METHODS and not is_token(method):
         kind, detail = "method", "no token"
     fault, its_detail = _read_essentials(request, fields, body)
     if not kind and fault:
@@ -322,9 +262,9 @@ def _request(start: str, fields: dict[str, list[str]], body: bytes, kind: str, d
         kind, detail = "cseq", "method differs from the start line"
     if not kind:
         forwards = fields.get("max-forwards")
-        if forwards is not None and forwards[0] != "70" and _number(forwards[0], 255) < 0:
+        if forwards is not None and forwards[0] != "70" and number_up_to(forwards[0], 255) < 0:
             kind, detail = "max_forwards", "not 0 to 255"
-        elif _SIP_URI.fullmatch(uri) is None:
+        elif PLAIN_SIP_URI.fullmatch(uri) is None:
             kind, detail, status = _uri_fault(uri)
     if not kind:
         contacts = fields.get("contact")
@@ -344,7 +284,7 @@ def _response(start: str, fields: dict[str, list[str]], body: bytes, kind: str, 
             "version" if is_other else "start_line", "neither request nor response of SIP/2.0"
         )
     code = start[8:11]
-    if start[11:12].strip(" ") or not ("100" <= code <= "699" and _number(code, 699) >= 0):
+    if start[11:12].strip(" ") or not ("100" <= code <= "699" and number_up_to(code, 699) >= 0):
         raise MalformedMessage("status", "not 100 to 699")
     if kind:
         raise MalformedMessage(kind, detail)
@@ -364,7 +304,7 @@ def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes
     kind = detail = ""
     values = fields.get("content-length")
     if values is not None and (values[0] != "0" or body):
-        length = _number(values[0], 10**10)
+        length = number_up_to(values[0], 10**10)
         if length < 0 or length > len(body):
             kind, detail = "length", "no number, or more than there is"
         elif length < len(body):
@@ -380,7 +320,7 @@ def _read_essentials(message: Message, fields: dict[str, list[str]], body: bytes
         else:
             match = _CSEQ.fullmatch(values[0])
             if match is not None:
-                message.cseq = _number(match[1], MAX_CSEQ)
+                message.cseq = number_up_to(match[1], MAX_CSEQ)
                 message.cseq_method = match[2]
             if match is None or message.cseq < 0:
                 kind, detail = "cseq", "malformed"
@@ -458,11 +398,3 @@ def _uri_fault(uri: str) -> tuple[str, str, int]:
         # RFC 3261 section 19.1.1 allows no headers here; RFC 4475 section 3.1.2.11.
         return "uri", "headers in the Request-URI", 400
     return "", "", 400
-
-
-def _number(text: str, limit: int) -> int:
-    """The value of ASCII digits, at most 20 of them, -1 when they are none or above `limit`."""
-    if not text.isdecimal() or not text.isascii() or len(text) > 20:
-        return -1
-    value = int(text)
-    return value if value <= limit else -1

@@ -66,6 +66,14 @@ class TelUri:
         return f"tel:{self.number}{_params_text(self.params)}"
 
 
+PLAIN_SIP_URI: Final = re.compile(
+    r"sips?:(?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++@)?"
+    r"[A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?"
+    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?){0,64}+"
+)
+"""The usual `sip:` or `sips:` URI. What it refuses may still be right: `parse_uri` decides."""
+
+
 def parse_uri(text: str) -> SipUri | TelUri:
     """The URI that `text` is as a whole, without angle brackets. Raises MalformedUri.
 

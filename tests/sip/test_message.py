@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.sip.headers import NameAddr, Via
+from engine.sip.lines import MAX_LINES
 from engine.sip.message import (
     MALFORMED_KINDS,
-    MAX_FIELDS,
     MalformedMessage,
     Message,
     Request,
@@ -203,6 +203,7 @@ def test_a_response_may_lack_its_phrase(start: str) -> None:
     [
         (request(version="SIP/3.0"), "version", 505),
         (request(version="SIP/2.1"), "version", 505),
+        (request("I(", version="SIP/2.1", cseq="CSeq: x"), "version", 505),
         (request(uri="news:x"), "uri", 416),
         (request(uri="x"), "uri", 400),
         (request(uri="sip:a@b:99999"), "uri", 400),
@@ -255,7 +256,7 @@ def test_a_response_may_lack_its_phrase(start: str) -> None:
         (request(odd="Subject: a\rVia: b"), "header", 400),
         (request()[:-2], "header", 400),
         (request()[:-4], "header", 400),
-        (request(odd="\r\n".join(["x: y"] * MAX_FIELDS)), "size", 400),
+        (request(odd="\r\n".join(["x: y"] * MAX_LINES)), "size", 400),
     ],
 )
 def test_a_broken_request_is_refused_with_something_to_answer(data: bytes, kind: str, status: int) -> None:
@@ -318,6 +319,12 @@ def test_an_answer_gets_only_vias_that_can_be_written() -> None:
     for via in refused.request.values("via"):
         Via.parse(via)
     assert refused.request.values("via")[-1] == "SIP/2.0/TLS i"
+
+
+def test_another_version_is_told_whatever_else_is_wrong() -> None:
+    refused = refusal(request(version="SIP/9.9", via="Via: SIP/9.9/X 192.0.2.9 (;"))
+    assert (refused.kind, refused.status) == ("version", 505)
+    assert refused.request is not None
 
 
 def test_a_refused_request_shows_what_can_be_read_of_it() -> None:
