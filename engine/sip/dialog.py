@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final
 
 from engine.sip.flow import Flow
@@ -12,7 +13,10 @@ from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.uri import MalformedUri, SipUri, TelUri, parse_uri
 
-_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+# One host's address as the kernel reads it; anything else would make it ask a name server.
+_IPV4: Final = re.compile(
+    r"(?:[1-9][0-9]?|1[0-9][0-9]|2[01][0-9]|22[0-3])(?:\.(?:[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])){3}"
+)
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class Dialog:
     remote_target: str
     routes: list[str]
     local_cseq: int
-    remote_cseq: int  # 0: none received yet
+    remote_cseq: int  # -1: none received yet, for 0 is a number too
     flow: Flow
     target_flow: Flow
 
@@ -49,12 +53,12 @@ class Dialog:
     def refresh_target(self, contact: NameAddr | None, flow: Flow) -> None:
         """Takes the Contact of a target refresh request or its 2xx (12.2.1.2, 12.2.2) and its source."""
         self.flow = flow
-        if contact is None or contact.uri == self.remote_target:
-            return
         uri = _parsed(contact)
-        if uri is not None:
-            self.remote_target = contact.uri
-            self.target_flow = _first_hop(self.routes, uri, flow)
+        if contact is not None and uri is not None:
+            self.remote_target = _request_uri(contact.uri, uri)
+        else:
+            uri = _uri_of(f"<{self.remote_target}>")
+        self.target_flow = _first_hop(self.routes, uri, flow)
 
     def _build(self, method: str, cseq: int, headers: str, body: str, max_forwards: int) -> OutgoingRequest:
         uri = self.remote_target
@@ -64,7 +68,8 @@ class Dialog:
                 following = self.routes
             else:
                 # A strict router wants itself in the Request-URI and the target last (12.2.1.1).
-                uri = NameAddr.parse(self.routes[0]).uri
+                router = NameAddr.parse(self.routes[0]).uri
+                uri = _request_uri(router, parse_uri(router))
                 following = [*self.routes[1:], f"<{self.remote_target}>"]
             routes = "".join([f"Route: {route}\r\n" for route in following])
         return OutgoingRequest(
@@ -86,7 +91,7 @@ def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
         remote=request.value("from"),
         local_tag=local_tag,
         remote_tag=request.from_tag,
-        remote_target=contact.uri,
+        remote_target=_request_uri(contact.uri, uri),
         routes=routes,
         local_cseq=0,
         remote_cseq=request.cseq,
@@ -102,7 +107,7 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
     """
     contact = response.contact
     uri = _parsed(contact)
-    target = contact.uri if contact is not None and uri is not None else sent.uri
+    target = _request_uri(contact.uri, uri) if contact is not None and uri is not None else sent.uri
     routes = response.values("record-route")
     routes.reverse()
     return Dialog(
@@ -114,7 +119,7 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
         remote_target=target,
         routes=routes,
         local_cseq=sent.cseq,
-        remote_cseq=0,
+        remote_cseq=-1,
         flow=flow,
         target_flow=_first_hop(routes, uri, flow),
     )
@@ -123,14 +128,16 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
 def destination(uri: SipUri | TelUri | None, source: Flow) -> Flow:
     """Where a request to `uri` goes; `source` is where its side last sent from.
 
-    Names are never looked up on the call path: they lead back to the source, and so does what is no sip URI.
-    A connection is used again as long as it stands and leads to the same host.
+    Names are never looked up on the call path: they lead back to the source, and so does what is no sip URI,
+    or no single host's address. A connection is used again as long as it stands and leads to the same host.
     """
-    if not isinstance(uri, SipUri):
+    if not isinstance(uri, SipUri) or uri.scheme != "sip":
         return source
     host = uri.host
-    if host != source.host and _ADDRESS.fullmatch(host) is None:
-        return source
+    if host != source.host:
+        host = _address(host)
+        if not host:
+            return source
     transport = uri.params.get("transport", "").lower() or (
         source.transport if host == source.host and uri.port == source.port else "udp"
     )
@@ -147,6 +154,25 @@ def destination(uri: SipUri | TelUri | None, source: Flow) -> Flow:
 def _first_hop(routes: list[str], target: SipUri | TelUri | None, source: Flow) -> Flow:
     """The topmost Route decides, else the remote target (RFC 3261 8.1.2); None for a target without Contact."""
     return destination(_uri_of(routes[0]) if routes else target, source)
+
+
+def _address(host: str) -> str:
+    """`host` as sources are written, "" where it is a name, or an address of none or of many."""
+    if ":" not in host:
+        return host if _IPV4.fullmatch(host) is not None else ""
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return ""
+    return "" if address.is_multicast or address.is_unspecified else str(address)
+
+
+def _request_uri(text: str, uri: SipUri | TelUri) -> str:
+    """A Contact or Route URI as Request-URI: without the headers it may carry (19.1.1)."""
+    if "?" in text and isinstance(uri, SipUri) and uri.headers:
+        uri.headers = ""
+        return str(uri)
+    return text
 
 
 def _parsed(contact: NameAddr | None) -> SipUri | TelUri | None:

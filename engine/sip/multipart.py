@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_BOUNDARY: Final = re.compile(r';\s*boundary\s*=\s*(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_PARAMETER: Final = re.compile(r';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++))')
+_FOLD: Final = re.compile(r"\r\n[ \t]++")
+_MAX_BOUNDARY: Final = 70  # RFC 2046 5.1.1
 _MAX_PARTS: Final = 16
 _MAX_DEPTH: Final = 3
 
@@ -23,10 +25,10 @@ def only_part(content_type: str, body: bytes, wanted: str) -> bytes | None:
 
 
 def _find(content_type: str, body: bytes, wanted: str, depth: int) -> bytes | None:
-    boundary = _BOUNDARY.search(content_type)
-    if boundary is None or depth >= _MAX_DEPTH:
+    boundary = _boundary(content_type)
+    if not boundary or depth >= _MAX_DEPTH:
         raise MalformedMultipart("no boundary, or too deep")
-    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode("utf-8", "surrogateescape")
+    delimiter = b"\r\n--" + boundary.encode("utf-8", "surrogateescape")
     pieces = (b"\r\n" + body).split(delimiter, _MAX_PARTS + 1)
     if len(pieces) < 2 or len(pieces) > _MAX_PARTS + 1:
         raise MalformedMultipart("no part, or too many")
@@ -35,7 +37,7 @@ def _find(content_type: str, body: bytes, wanted: str, depth: int) -> bytes | No
             return None
         head, _, content = piece.partition(b"\r\n\r\n")
         kind = "text/plain"
-        for line in head.decode("utf-8", "surrogateescape").split("\r\n")[1:]:
+        for line in _FOLD.sub(" ", head.decode("utf-8", "surrogateescape")).split("\r\n")[1:]:
             name, _, value = line.partition(":")
             if name.strip().lower() == "content-type":
                 kind = value.strip()
@@ -47,3 +49,12 @@ def _find(content_type: str, body: bytes, wanted: str, depth: int) -> bytes | No
             if found is not None:
                 return found
     return None
+
+
+def _boundary(content_type: str) -> str:
+    """The first boundary parameter, "" for none that is right; what a quoted value holds is no parameter."""
+    for name, quoted, plain in _PARAMETER.findall(content_type):
+        if name.lower() == "boundary":
+            boundary: str = quoted or plain
+            return boundary if len(boundary) <= _MAX_BOUNDARY and "\\" not in boundary else ""
+    return ""
