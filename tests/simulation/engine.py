@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from itertools import count
 
 from engine.authorization.gate import Gate, Policy
 from engine.calls.board import Board
@@ -14,26 +13,14 @@ from engine.calls.settings import CallSettings
 from engine.calls.switchboard import Limits, Switchboard
 from engine.numbering.binding import Direction, Found, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
+from engine.observe.tally import Tally
 from engine.routing.trunks import Trunk, TrunkSettings, TrunkTable
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import TimerValues
-from engine.observe.tally import Tally
-from tests.simulation.world import Address, World
+from tests.simulation.world import ENGINE, Address, Tokens, World
 
-ENGINE: Address = ("127.0.0.9", 5060)
 EPOCH_MS = 1_790_000_000_000
-
-
-class Tokens:
-    """Identifiers that differ and repeat from run to run."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._count = count(1)
-
-    def token(self) -> str:
-        return f"{self._prefix}{next(self._count):012x}"
 
 
 class Table:
@@ -89,18 +76,29 @@ class Table:
 
 @dataclass
 class Kept:
-    """Records as they were when they were written."""
+    """Records as they were when they were written. `start_places` tells how many datagrams had been put on the
+    wire before each START. `broken`: every write fails."""
 
+    world: World
     accepting: bool = True
+    broken: bool = False
     starts: list[CallRecord] = field(default_factory=list)
     ends: list[CallRecord] = field(default_factory=list)
+    start_places: dict[str, int] = field(default_factory=dict)
 
     def write(self, kind: EntryKind, record: CallRecord) -> None:
-        (self.starts if kind == EntryKind.START else self.ends).append(copy.copy(record))
+        if self.broken:
+            raise OSError("simulated: no space left")
+        if kind == EntryKind.START:
+            self.starts.append(copy.copy(record))
+            self.start_places[record.record_id] = len(self.world.log)
+        else:
+            self.ends.append(copy.copy(record))
 
 
 class SimulatedEngine:
-    """A node of the world. `faults` must stay empty unless a test wants one."""
+    """A node of the world, as the driver has it: what the core raises is reported and survived. `faults` must
+    stay empty unless a test wants one."""
 
     def __init__(
         self,
@@ -109,23 +107,26 @@ class SimulatedEngine:
         settings: CallSettings | None = None,
         policy: Policy | None = None,
         timers: TimerValues | None = None,
+        limits: Limits | None = None,
         address: Address = ENGINE,
     ) -> None:
         self.world = world
         self.address = address
         self.outbox: Outbox = []
         self.table = Table()
-        self.records = Kept()
+        self.records = Kept(world)
         self.tally = Tally()
         self.faults: list[Exception] = []
-        identifiers = Tokens("e")
-        sent_by = {name: f"{address[0]}:{address[1]}" for name in ("udp", "tcp")}
+        identifiers = Tokens("")
+        sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
         self.board = Board(
             settings or CallSettings(), "node", address[0], sent_by, identifiers, self, self.records,
             self.table, self.tally, self,
         )  # fmt: skip
         table = TrunkTable(Trunk.of(trunk) for trunk in (trunks or [pstn(("127.0.0.2", 5090))]))
-        self.switchboard = Switchboard(self.board, self.table, Gate(policy or Policy(), table), table, Limits())
+        self.switchboard = Switchboard(
+            self.board, self.table, Gate(policy or Policy(), table), table, limits or Limits()
+        )
         self.endpoint = Endpoint(
             self.switchboard, timers or TimerValues(), identifiers, self.tally, self.outbox, sent_by
         )
@@ -139,22 +140,31 @@ class SimulatedEngine:
         self.faults.append(error)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        self.endpoint.receive(data, flow, now)
+        try:
+            self.endpoint.receive(data, flow, now)
+        except Exception as error:
+            self.faults.append(error)
 
     def expire(self, now: float) -> None:
-        self.endpoint.expire(now)
+        try:
+            self.endpoint.expire(now)
+        except Exception as error:
+            self.faults.append(error)
+
+    def transport_failed(self, flow: Flow, now: float) -> None:
+        self.endpoint.transport_failed(flow, now)
 
     @property
     def next_deadline(self) -> float:
         return self.endpoint.next_deadline
 
 
-def pstn(*hops: Address, name: str = "pstn", **rest: object) -> TrunkSettings:
+def pstn(*hops: Address, name: str = "pstn", transport: str = "udp", **rest: object) -> TrunkSettings:
     """A trunk that trusts everybody in 127.0.0.0/8 and takes every real number, unless told otherwise."""
     given: dict[str, object] = {
         "name": name,
         "peers": ["127.0.0.0/8"],
-        "next_hops": [f"udp://{host}:{port}" for host, port in hops],
+        "next_hops": [f"{transport}://{host}:{port}" for host, port in hops],
         "prefixes": [""],
         "trust_identity": True,
     }

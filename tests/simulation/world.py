@@ -14,15 +14,30 @@ from engine.sip.timers import NEVER
 
 Address = tuple[str, int]
 
+ENGINE: Address = ("127.0.0.9", 5060)
+
+
+class Tokens:
+    """Identifiers that differ from one another and are the same in each run."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._random = random.Random(prefix)
+
+    def token(self) -> str:
+        return f"{self._prefix}{self._random.getrandbits(64):016x}"
+
 
 class Node(Protocol):
     """Something with an address that turns bytes and time into bytes."""
 
-    address: Address
-    outbox: Outbox
-
+    @property
+    def address(self) -> Address: ...
+    @property
+    def outbox(self) -> Outbox: ...
     def receive(self, data: bytes, flow: Flow, now: float) -> None: ...
     def expire(self, now: float) -> None: ...
+    def transport_failed(self, flow: Flow, now: float) -> None: ...
 
     @property
     def next_deadline(self) -> float: ...
@@ -59,7 +74,8 @@ class Passed:
 
 @dataclass
 class World:
-    """`log` keeps all that passed; `drop` may take single datagrams away (return True to lose one)."""
+    """`log` keeps all that passed; `drop` may take single datagrams away (return True to lose one). What is sent
+    to an `unreachable` address fails at once, as a refused connection does."""
 
     seed: int = 0
     conditions: Conditions = field(default_factory=Conditions)
@@ -70,6 +86,7 @@ class World:
         self.random = random.Random(self.seed)
         self.log: list[Passed] = []
         self.drop: Callable[[Passed], bool] = lambda passed: False
+        self.unreachable: set[Address] = set()
         self._nodes: dict[Address, Node] = {}
         self._flights: list[tuple[float, int, Address, Address, bytes]] = []
         self._plans: list[tuple[float, int, Callable[[], None]]] = []
@@ -130,10 +147,16 @@ class World:
 
     def _collect(self) -> None:
         for node in self._nodes.values():
-            sendings = node.outbox[:]
-            node.outbox.clear()
-            for flow, data in sendings:
-                self._launch(node.address, (flow.host, flow.port), data)
+            outbox = node.outbox
+            while outbox:
+                sendings = outbox[:]
+                outbox.clear()
+                for flow, data in sendings:
+                    target = (flow.host, flow.port)
+                    if target in self.unreachable:
+                        node.transport_failed(flow, self.now)
+                    else:
+                        self._launch(node.address, target, data)
 
     def _launch(self, source: Address, target: Address, data: bytes) -> None:
         conditions = self.conditions

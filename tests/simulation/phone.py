@@ -1,0 +1,563 @@
+"""A telephone on the simulated wire. It speaks through an endpoint of its own, so it repeats what is lost; what it
+says in a dialog it builds by itself, so that a fault of the engine's dialogs is not mirrored here.
+
+Everything that it sends carries canaries (`Canaries`), its own real number among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.sip.endpoint import Endpoint
+from engine.sip.flow import Flow, Outbox
+from engine.sip.message import Request, Response
+from engine.sip.outgoing import OutgoingRequest
+from engine.sip.timers import NEVER, Timed, TimerValues
+from engine.sip.transactions.invite_client import InviteClient
+from engine.sip.transactions.transaction import ServerTransaction
+from tests.simulation.canaries import Canaries
+from tests.simulation.world import ENGINE, Address, Tokens, World
+
+
+class Figures:
+    """Counts nothing: what a phone sent is in the world's log."""
+
+    def sip_request(self, method: str, direction: str, trunk: str) -> None: ...
+    def sip_response(self, method: str, code: int, direction: str, trunk: str) -> None: ...
+    def retransmission(self, direction: str) -> None: ...
+    def malformed(self, kind: str) -> None:
+        raise AssertionError(f"the engine sent something malformed: {kind}")
+
+
+class Phone:
+    """A node of the world and the core of its endpoint.
+
+    `script` is asked what to do when it rings, `on_reinvite` when a session shall change; both get the call.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        number: str,
+        address: Address,
+        *,
+        engine: Address = ENGINE,
+        timers: TimerValues | None = None,
+        rows: tuple[str, ...] | None = None,
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.number = number
+        self.address = address
+        self.engine = Flow(world.transport, engine[0], engine[1], 1, "sim")
+        self.canaries = Canaries(name, number, address[0], rows)
+        self.calls: list[PhoneCall] = []
+        self.script: Callable[[PhoneCall], None] = lambda call: None
+        self.on_reinvite: Callable[[PhoneCall], None] = lambda call: call.accept_reinvite()
+        self.record_route = True
+        self._tokens = Tokens(f"canary-{name}-")
+        self._ready: Outbox = []
+        sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
+        self.endpoint = Endpoint(self, timers or TimerValues(), self._tokens, Figures(), [], sent_by)
+        world.add(self)
+
+    # --- as a node ---
+
+    @property
+    def outbox(self) -> Outbox:
+        sent = self.endpoint.outbox
+        if sent:
+            self._ready += [(flow, self.canaries.plant(data)) for flow, data in sent]
+            sent.clear()
+        return self._ready
+
+    @property
+    def next_deadline(self) -> float:
+        return self.endpoint.next_deadline
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        self.endpoint.receive(self.canaries.without_vias(data), flow, now)
+
+    def expire(self, now: float) -> None:
+        self.endpoint.expire(now)
+
+    def transport_failed(self, flow: Flow, now: float) -> None:
+        self.endpoint.transport_failed(flow, now)
+
+    # --- what its user does ---
+
+    def call(self, dialled: str, *, offer: str | None = None, headers: str = "", uri: str = "") -> PhoneCall:
+        """Dials. `offer` "" leaves the offer to the other side; whole lines in `headers` go in as they are; `uri`
+        stands for the usual Request-URI."""
+        call = PhoneCall(self, incoming=False)
+        call.dial(dialled, self.session() if offer is None else offer, headers, uri)
+        self.calls.append(call)
+        return call
+
+    def options(self, headers: str = "") -> Asking:
+        """Asks the engine what it can, outside of any call."""
+        return self.ask("OPTIONS", headers=headers)
+
+    def ask(self, method: str, headers: str = "", to: str = "", body: str = "") -> Asking:
+        """Any request outside of a dialog, or in an invented one."""
+        asking = Asking()
+        token = self._tokens.token()
+        request = OutgoingRequest(
+            method, f"sip:700100000000001@{self.engine.host}", f"{self.identity()};tag={token}",
+            to or f"<sip:{self.engine.host}>", f"{token}-ask", 7, headers=headers, body=body,
+        )  # fmt: skip
+        self.endpoint.send_request(request, self.engine, asking, self.world.now)
+        return asking
+
+    def session(self, direction: str = "sendrecv", port: int = 4000, version: int = 1) -> str:
+        return self.canaries.session(direction, port, version)
+
+    # --- what it says of itself ---
+
+    def identity(self) -> str:
+        """A From with everything in it that gives its user away; the tag is to be added."""
+        c = self.canaries.mark
+        return (
+            f'"{c} display" <sip:+86{self.number};cpc=ordinary;isup-oli={c};phone-context={c}.example'
+            f"@{c}-home.example;user=phone>;epid={c}"
+        )
+
+    def contact(self) -> str:
+        c = self.canaries.mark
+        host, port = self.address
+        transport = "" if self.world.transport == "udp" else f";transport={self.world.transport}"
+        return (
+            f'Contact: "{c}" <sip:{c}-{self.number}@{host}:{port}{transport};ob;gr=urn:uuid:{c}>'
+            f';+sip.instance="<urn:uuid:{c}>";reg-id=1;+g.3gpp.icsi-ref="{c}"\r\n'
+        )
+
+    def record_routes(self) -> str:
+        c = self.canaries.mark
+        return f"Record-Route: <sip:{c}@{c}-rr1.example;lr>, <sip:{c}-rr2.example;lr>\r\n"
+
+    def token(self) -> str:
+        return self._tokens.token()
+
+    # --- as the core of its endpoint ---
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.method == "INVITE" and not request.to_tag:
+            call = PhoneCall(self, incoming=True)
+            self.calls.append(call)
+            call.ringing(transaction, request)
+            self.script(call)
+            return
+        for call in self.calls:
+            if call.call_id == request.call_id and call.owns(request.to_tag):
+                call.on_request(transaction, request, now)
+                return
+        status = 200 if request.method == "OPTIONS" and not request.to_tag else 481
+        self.endpoint.respond(transaction, status, now, tag="" if request.to_tag else self.token())
+
+    def on_ack(self, request: Request, flow: Flow, now: float) -> None:
+        for call in self.calls:
+            if call.call_id == request.call_id and call.owns(request.to_tag):
+                call.on_ack(request)
+
+
+class Asking:
+    """Hears the answer to a request outside of a call."""
+
+    def __init__(self) -> None:
+        self.responses: list[Response] = []
+        self.status = 0
+
+    def on_response(self, response: Response, now: float) -> None:
+        self.responses.append(response)
+        self.status = response.status
+
+    def on_timeout(self, now: float) -> None:
+        self.status = 408
+
+    def on_transport_error(self, now: float) -> None:
+        self.status = 503
+
+
+@dataclass
+class Heard:
+    """What came in within a call, in order."""
+
+    requests: list[Request] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)  # to our INVITEs
+    acks: list[Request] = field(default_factory=list)
+
+    def statuses(self, cseq: int = 0) -> list[int]:
+        return [response.status for response in self.responses if cseq in (0, response.cseq)]
+
+    def request(self, method: str) -> Request:
+        """The only request of that method."""
+        (only,) = [request for request in self.requests if request.method == method]
+        return only
+
+    def count(self, method: str) -> int:
+        return sum(request.method == method for request in self.requests)
+
+
+class PhoneCall:
+    """One call as its phone sees it.
+
+    `status` is the final answer to the first INVITE, 0 before it; `released_by` is "" while it lasts, else
+    "self", "peer" or, when it was never answered, "nobody". `auto_ack` False leaves ACKs to `acknowledge`.
+    """
+
+    def __init__(self, phone: Phone, incoming: bool) -> None:
+        self.phone = phone
+        self.incoming = incoming
+        self.heard = Heard()
+        self.status = 0
+        self.answered = False  # a 2xx was sent or received for the first INVITE
+        self.confirmed = False  # its ACK was received, or sent
+        self.released_by = ""
+        self.auto_ack = True
+        self.offer_in_answer = False
+        self.session_version = 1
+        self.call_id = ""
+        self.tag = ""
+        self.forks: dict[str, str] = {}  # of the callee: name of the fork → its tag
+        self.local = self.remote = self.remote_uri = ""
+        self.remote_tag = ""
+        self.routes = ""
+        self.cseq = 10
+        self.reinvite_statuses: list[int] = []  # final answers to our re-INVITEs
+        self._cancelled = False
+        self._invite: InviteClient | None = None
+        self._reinviting: InviteClient | None = None
+        self._reinvited: ServerTransaction | None = None
+        self._transaction: ServerTransaction | None = None
+        self._acks: dict[int, tuple[bytes, Flow]] = {}
+        self._repeats: dict[int, Repeat] = {}
+
+    # --- the caller ---
+
+    def dial(self, dialled: str, offer: str, headers: str, uri: str) -> None:
+        phone = self.phone
+        c = phone.canaries.mark
+        self.call_id = f"{phone.token()}@{c}.example"
+        self.tag = phone.token()
+        self.local = f"{phone.identity()};tag={self.tag}"
+        self.remote = f'"{c} to" <sip:{dialled};isub={c}@{c}-to.example>;x={c}'
+        self.offer_in_answer = not offer
+        self.remote_uri = uri or f"sip:{dialled};npdi;rn=+8613{c}@{phone.engine.host};user=phone;x-{c}={c}"
+        lines = phone.contact() + (phone.record_routes() if phone.record_route else "") + headers
+        request = self._request("INVITE", lines, offer)
+        self._invite = phone.endpoint.send_invite(request, phone.engine, self, phone.world.now)
+
+    def cancel(self, headers: str = "") -> None:
+        """Gives up; the CANCEL is held until a provisional response has come."""
+        self._cancelled = True
+        if self.heard.responses and not self.status:
+            self._send_cancel(headers)
+
+    def acknowledge(self, session: str | None = None, cseq: int = 0) -> None:
+        """Sends the ACK to the last 2xx; an answer goes with it where the 2xx brought the offer."""
+        answered = [response for response in self.heard.responses if 200 <= response.status < 300]
+        response = next(item for item in reversed(answered) if cseq in (0, item.cseq))
+        body = session
+        if body is None:
+            body = self.phone.session(port=4006) if self.offer_in_answer else ""
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        ack = OutgoingRequest(
+            "ACK", self.remote_uri, self.local, self.remote, self.call_id, response.cseq,
+            routes=self.routes, headers=kind, body=body,
+        )  # fmt: skip
+        data = self.phone.endpoint.send_ack(ack, self.phone.engine)
+        self._acks[response.cseq] = (data, self.phone.engine)
+        self.confirmed = True
+
+    # --- the callee ---
+
+    def ringing(self, transaction: ServerTransaction, request: Request) -> None:
+        self.heard.requests.append(request)
+        self._transaction = transaction
+        transaction.user = self
+        self.call_id = request.call_id
+        self.tag = self.phone.token()
+        self.local, self.remote = request.value("to"), request.value("from")
+        contact = request.contact
+        assert contact is not None
+        self.remote_uri, self.remote_tag = contact.uri, request.from_tag
+        self.offer_in_answer = not request.body
+
+    @property
+    def invite(self) -> Request:
+        """The INVITE that made it ring."""
+        return self.heard.requests[0]
+
+    def ring(self, status: int = 180, session: str = "", fork: str = "") -> None:
+        """Sends a provisional response; each `fork` is an early dialog of its own."""
+        transaction = self._open()
+        if transaction is None:
+            return
+        tag = "" if status == 100 else self._tag_of(fork)
+        self._respond(transaction, status, tag, session)
+
+    def answer(self, session: str | None = None, fork: str = "", headers: str = "") -> None:
+        """Sends 200 and repeats it until the ACK comes; an answer after the first is that of another fork."""
+        transaction = self._transaction
+        if transaction is None or (transaction.answered and not transaction.accepted) or self.released_by:
+            return
+        tag = self._tag_of(fork)
+        if not self.answered:
+            self.tag = tag
+            self.local = f"{self.local};tag={tag}"
+            self.answered = True
+            self.status = 200
+        body = self.phone.session(port=5000) if session is None else session
+        data = self._respond(transaction, 200, tag, body, headers)
+        if tag == self.tag:
+            self._repeats[self.invite.cseq] = Repeat(self, self.invite.cseq, data, transaction.flow)
+
+    def reject(self, status: int = 486, headers: str = "", body: str = "") -> None:
+        transaction = self._open()
+        if transaction is not None:
+            self.status = status
+            self.released_by = "nobody"
+            self.phone.endpoint.respond(
+                transaction, status, self.phone.world.now, tag=self._tag_of(""), headers=headers, body=body
+            )
+
+    # --- either side ---
+
+    def hang_up(self, headers: str = "", force: bool = False) -> None:
+        """Sends BYE, in a call that is answered (`force`: also in one that is not)."""
+        if self.released_by or not (self.answered or force):
+            return
+        self.released_by = "self"
+        for repeat in self._repeats.values():
+            repeat.stop()
+        self.send("BYE", headers)
+
+    def send(self, method: str, headers: str = "", body: str = "", cseq: int = 0) -> Asking:
+        """Any request in the dialog but INVITE and ACK."""
+        asking = Asking()
+        request = self._request(method, headers, body, cseq)
+        self.phone.endpoint.send_request(request, self.phone.engine, asking, self.phone.world.now)
+        return asking
+
+    def reinvite(self, session: str | None = None, headers: str = "") -> bool:
+        """Sends a re-INVITE unless one is open; `session` "" leaves the offer to the other side."""
+        if not self.confirmed or self.released_by or self._reinviting or self._reinvited:
+            return False
+        self.session_version += 1
+        body = self.phone.session(version=self.session_version) if session is None else session
+        self.offer_in_answer = not body
+        request = self._request("INVITE", self.phone.contact() + headers, body)
+        self._reinviting = self.phone.endpoint.send_invite(
+            request, self.phone.engine, self, self.phone.world.now
+        )
+        return True
+
+    def cancel_reinvite(self) -> None:
+        if self._reinviting is not None:
+            self.phone.endpoint.send_cancel(self._reinviting, "", self.phone.world.now)
+
+    def accept_reinvite(self, session: str | None = None) -> None:
+        """Answers the re-INVITE that waits; 491 while one of our own is open (RFC 3261 14.2)."""
+        transaction = self._reinvited
+        if transaction is None:
+            return
+        if self._reinviting is not None:
+            self.refuse_reinvite(491)
+            return
+        self._reinvited = None
+        request = [item for item in self.heard.requests if item.method == "INVITE"][-1]
+        self.session_version += 1
+        body = self.phone.session(port=5002, version=self.session_version) if session is None else session
+        data = self._respond(transaction, 200, "", body)
+        self._repeats[request.cseq] = Repeat(self, request.cseq, data, transaction.flow)
+
+    def ring_reinvite(self, status: int = 183) -> None:
+        if self._reinvited is not None:
+            self._respond(self._reinvited, status, "", "")
+
+    def refuse_reinvite(self, status: int = 488, headers: str = "") -> None:
+        transaction, self._reinvited = self._reinvited, None
+        if transaction is not None:
+            self.phone.endpoint.respond(transaction, status, self.phone.world.now, headers=headers)
+
+    def owns(self, tag: str) -> bool:
+        return tag == self.tag or tag in self.forks.values()
+
+    @property
+    def over(self) -> bool:
+        return bool(self.released_by)
+
+    # --- as the user of its transactions ---
+
+    def on_response(self, response: Response, now: float) -> None:
+        self.heard.responses.append(response)
+        first = self._invite is not None and response.cseq == self._invite.request.cseq
+        if response.status < 200:
+            if first and self._cancelled and len(self.heard.responses) == 1:
+                self._send_cancel("")
+        elif response.status < 300:
+            self._on_success(response, first)
+        elif first:
+            self.status = response.status
+            self.released_by = "nobody"
+        else:
+            self._reinviting = None
+            self.reinvite_statuses.append(response.status)
+
+    def on_timeout(self, now: float) -> None:
+        if self._reinviting is not None:
+            self._reinviting = None
+            self.reinvite_statuses.append(408)
+        else:
+            self.status = 408
+            self.released_by = "nobody"
+
+    def on_transport_error(self, now: float) -> None:
+        self.on_timeout(now)
+
+    def on_cancel(self, request: Request, now: float) -> None:
+        self.heard.requests.append(request)
+        transaction = self._reinvited or self._open()
+        if transaction is None:
+            return
+        self.phone.endpoint.respond(transaction, 487, now, tag="" if self._reinvited else self._tag_of(""))
+        if self._reinvited is not None:
+            self._reinvited = None
+        else:
+            self.status = 487
+            self.released_by = "nobody"
+
+    def on_ack(self, request: Request) -> None:
+        self.heard.acks.append(request)
+        repeat = self._repeats.pop(request.cseq, None)
+        if repeat is not None:
+            repeat.stop()
+        if self.incoming and request.cseq == self.invite.cseq and request.to_tag == self.tag:
+            self.confirmed = True
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self.heard.requests.append(request)
+        endpoint = self.phone.endpoint
+        if request.method == "BYE":
+            endpoint.respond(transaction, 200, now)
+            if request.to_tag != self.tag:
+                return  # of a fork that lost
+            if not self.released_by:
+                self.released_by = "peer"
+            for repeat in self._repeats.values():
+                repeat.stop()
+            if self._reinvited is not None:
+                endpoint.respond(self._reinvited, 487, now)
+                self._reinvited = None
+        elif request.method == "INVITE" and not self.over:
+            if self._reinvited is not None:
+                endpoint.respond(transaction, 500, now, headers="Retry-After: 1\r\n")
+                return
+            self._reinvited = transaction
+            transaction.user = self
+            self.phone.on_reinvite(self)
+        else:
+            endpoint.respond(transaction, 481 if self.over else 200, now)
+
+    # --- within ---
+
+    def _on_success(self, response: Response, first: bool) -> None:
+        known = self._acks.get(response.cseq)
+        if known is not None:
+            self.phone.endpoint.send_again(*known)
+            return
+        if response.cseq in self._seen_successes():
+            return  # waits for `acknowledge`
+        if first:
+            self.status = response.status
+            self.answered = True
+            self.remote = response.value("to")
+            self.remote_tag = response.to_tag
+            routes = response.values("record-route")
+            self.routes = "".join([f"Route: {route}\r\n" for route in reversed(routes)])
+        else:
+            self._reinviting = None
+            self.reinvite_statuses.append(response.status)
+        if response.contact is not None:
+            self.remote_uri = response.contact.uri
+        if self.auto_ack:
+            self.acknowledge(cseq=response.cseq)
+        if first and self._cancelled:
+            self.hang_up()  # the 2xx crossed the CANCEL
+
+    def _seen_successes(self) -> list[int]:
+        return [item.cseq for item in self.heard.responses[:-1] if 200 <= item.status < 300]
+
+    def _send_cancel(self, headers: str) -> None:
+        assert self._invite is not None
+        self.phone.endpoint.send_cancel(self._invite, headers, self.phone.world.now)
+
+    def _open(self) -> ServerTransaction | None:
+        transaction = self._transaction
+        return None if transaction is None or transaction.answered else transaction
+
+    def _tag_of(self, fork: str) -> str:
+        if not fork:
+            return self.tag
+        if fork not in self.forks:
+            self.forks[fork] = self.phone.token()
+        return self.forks[fork]
+
+    def _respond(
+        self, transaction: ServerTransaction, status: int, tag: str, session: str, headers: str = ""
+    ) -> bytes:
+        phone = self.phone
+        lines = "" if status == 100 else phone.contact() + headers
+        if tag and self.phone.record_route:
+            lines += phone.record_routes()
+        if session and "Content-Type:" not in headers:
+            lines += "Content-Type: application/sdp\r\n"
+        epid = f"{tag};epid={phone.canaries.mark}" if tag else ""
+        return phone.endpoint.respond(
+            transaction, status, phone.world.now, tag=epid, headers=lines, body=session
+        )
+
+    def _request(self, method: str, headers: str, body: str, cseq: int = 0) -> OutgoingRequest:
+        if not cseq:
+            self.cseq += 1
+            cseq = self.cseq
+        if body and "Content-Type:" not in headers:
+            headers += "Content-Type: application/sdp\r\n"
+        return OutgoingRequest(
+            method, self.remote_uri, self.local, self.remote, self.call_id, cseq,
+            routes=self.routes, headers=headers, body=body,
+        )  # fmt: skip
+
+
+class Repeat(Timed):
+    """A 2xx of the phone on its way; without an ACK in 64·T1 the call is given up by BYE (RFC 3261 13.3.1.4)."""
+
+    def __init__(self, call: PhoneCall, cseq: int, data: bytes, flow: Flow) -> None:
+        super().__init__()
+        endpoint = call.phone.endpoint
+        self._call, self._cseq, self._data, self._flow = call, cseq, data, flow
+        self._interval = endpoint.timers.t1
+        self._until = call.phone.world.now + endpoint.timers.transaction
+        endpoint.wheel.schedule(self, call.phone.world.now + self._interval)
+
+    def stop(self) -> None:
+        self.deadline = NEVER
+
+    def wake(self, now: float) -> None:
+        endpoint = self._call.phone.endpoint
+        if now >= self._until:
+            self._call.hang_up()
+            return
+        endpoint.outbox.append((self._flow, self._data))
+        self._interval = min(2 * self._interval, endpoint.timers.t2)
+        endpoint.wheel.schedule(self, min(now + self._interval, self._until))
+
+
+def uri_of(header: str) -> str:
+    """The URI of a From, To or Contact value."""
+    match = re.search(r"<([^>]*)>", header)
+    assert match is not None, header
+    return match[1]
