@@ -308,7 +308,7 @@ class Call(Timed):
         tally.call_ended(self.model, record.disposition, record.reason)
         if record.answer_time is not None:
             tally.observe_talk(now - self.answered_at)
-        self.deadline = NEVER
+        self.board.endpoint.wheel.drop(self)  # else it would stay in memory until its longest deadline
         self.board.calls.pop(record.record_id, None)
 
     def _caller(self) -> CallerLeg:

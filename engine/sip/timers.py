@@ -50,8 +50,8 @@ class Timed:
 
 
 class TimerWheel:
-    """Deadlines in slots of one tick. Moving a deadline later or dropping it costs nothing: the entry is
-    looked at again when its old slot comes round."""
+    """Deadlines in slots of one tick. Moving a deadline later or setting it to NEVER costs nothing: the entry is
+    looked at again when its old slot comes round. Until then the wheel holds on to it; `drop` lets go at once."""
 
     __slots__ = ("_heap", "_per_second", "_slots")
 
@@ -66,8 +66,10 @@ class TimerWheel:
         if deadline >= NEVER:
             return
         slot = int(deadline * self._per_second) + 1
-        if 0 < timed.slot <= slot:
-            return
+        if timed.slot > 0:
+            if timed.slot <= slot:
+                return
+            self._take_out(timed)
         timed.slot = slot
         waiting = self._slots.get(slot)
         if waiting is None:
@@ -75,6 +77,13 @@ class TimerWheel:
             heappush(self._heap, slot)
         else:
             waiting.append(timed)
+
+    def drop(self, timed: Timed) -> None:
+        """Forgets it: for what is big, or far from its deadline."""
+        timed.deadline = NEVER
+        if timed.slot > 0:
+            self._take_out(timed)
+            timed.slot = 0
 
     def expire(self, now: float) -> None:
         """Wakes everything whose deadline is not after `now`, in order of slots.
@@ -89,13 +98,15 @@ class TimerWheel:
             if heap[0] > current:
                 break
             slot = heappop(heap)
-            waiting = self._slots.pop(slot)
+            waiting = self._slots.pop(slot, None)
+            if waiting is None:
+                continue  # all that stood there has been taken out
             seen = 0
             try:
                 for timed in waiting:
                     seen += 1
                     if timed.slot != slot:
-                        continue  # moved to an earlier slot since, and woken there
+                        continue  # taken out by one that woke before it
                     timed.slot = 0
                     if timed.deadline <= now:
                         timed.deadline = NEVER
@@ -109,7 +120,18 @@ class TimerWheel:
     @property
     def next_deadline(self) -> float:
         """When `expire` next has something to look at; NEVER when nothing waits."""
-        return self._heap[0] / self._per_second if self._heap else NEVER
+        heap = self._heap
+        while heap and heap[0] not in self._slots:
+            heappop(heap)
+        return heap[0] / self._per_second if heap else NEVER
+
+    def _take_out(self, timed: Timed) -> None:
+        waiting = self._slots.get(timed.slot)
+        if waiting is None or timed not in waiting:
+            return  # its slot is being worked off, and passes it over
+        waiting.remove(timed)
+        if not waiting:
+            del self._slots[timed.slot]
 
     def _put_back(self, slot: int, rest: list[Timed]) -> None:
         waiting = self._slots.get(slot)
