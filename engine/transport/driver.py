@@ -9,7 +9,7 @@ from typing import Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import NEVER
-from engine.transport.streams import Streams
+from engine.transport.streams import Streams, awaits_answer
 from engine.transport.udp import UdpSocket
 
 _SHORTEST_WAIT_S = 0.001
@@ -77,6 +77,7 @@ class Driver:
         self.settle()
 
     def close(self) -> None:
+        """Stops reading. Streams still send what has been given to them, if the loop lives a little longer."""
         for socket in self._udp:
             self._loop.remove_reader(socket.fileno())
             socket.close()
@@ -99,16 +100,18 @@ class Driver:
         """Ends a wake-up: keeps the records, sends what is to be sent, sets the timer."""
         outbox = self._core.outbox
         while outbox:
-            self._keep()
+            self._keep_records()
             batch = outbox[:]
             outbox.clear()
             for flow, data in batch:
                 if flow.transport == "udp":
-                    if not self._socket_of(flow).send(data, flow):
-                        self._core.transport_failed(flow, monotonic())
-                elif self.streams is None or not self.streams.send(data, flow):
-                    self._core.transport_failed(flow, monotonic())
-        self._keep()
+                    socket = self._socket_of(flow)
+                    sent = socket is not None and socket.send(data, flow)
+                else:
+                    sent = self.streams is not None and self.streams.send(data, flow)
+                if not sent and awaits_answer(data):
+                    self._tell_failed(flow)
+        self._keep_records()
         deadline = self._core.next_deadline
         if deadline < self._armed:
             if self._timer is not None:
@@ -119,14 +122,28 @@ class Driver:
 
     def failed(self, flow: Flow) -> None:
         """A stream to `flow` could not be opened or broke."""
-        self._core.transport_failed(flow, monotonic())
+        self._tell_failed(flow)
         self.settle()
 
     # --- within ---
 
-    def _socket_of(self, flow: Flow) -> UdpSocket:
+    def _socket_of(self, flow: Flow) -> UdpSocket | None:
         number = flow.local
-        return self._udp[number - 1 if 0 < number <= len(self._udp) else 0]
+        if 0 < number <= len(self._udp):
+            return self._udp[number - 1]
+        return self._udp[0] if self._udp else None
+
+    def _keep_records(self) -> None:
+        try:
+            self._keep()
+        except Exception as error:
+            self._report("records", error)
+
+    def _tell_failed(self, flow: Flow) -> None:
+        try:
+            self._core.transport_failed(flow, monotonic())
+        except Exception as error:
+            self._report("transport", error)
 
     def _on_readable(self, socket: UdpSocket) -> None:
         now = monotonic()

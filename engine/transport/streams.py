@@ -54,25 +54,30 @@ class Streams:
         self._pending: dict[tuple[str, int], list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+        self._sweep_s = min(_SWEEP_S, idle_s / 4, message_s / 4)
+        self._sweeper = loop.call_later(self._sweep_s, self._sweep)
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError."""
-        self._servers.append(await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024))
+        self._servers.append(
+            await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        )
 
     def send(self, data: bytes, flow: Flow) -> bool:
         """Over the connection that the flow names, else one to its address, else a new one. False when it
         can't be."""
         address = (flow.host, flow.port)
-        connection = self._by_number.get(flow.local) or self._by_address.get(address)
-        if connection is not None:
+        connection = self._by_number.get(flow.local)
+        if connection is None or not connection.usable:
+            waiting = self._pending.get(address)
+            if waiting is not None:
+                if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT:
+                    return False
+                waiting.append(data)
+                return True
+            connection = self._by_address.get(address)
+        if connection is not None and connection.usable:
             return connection.write(data)
-        waiting = self._pending.get(address)
-        if waiting is not None:
-            if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT:
-                return False
-            waiting.append(data)
-            return True
         if len(self._by_number) + len(self._pending) >= self._most:
             return False
         self._pending[address] = [data]
@@ -88,7 +93,7 @@ class Streams:
         for task in self._tasks:
             task.cancel()
         for connection in list(self._by_number.values()):
-            connection.abort()
+            connection.close()
 
     # --- of the connections ---
 
@@ -113,29 +118,37 @@ class Streams:
         address = (flow.host, flow.port)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, connection = await self._loop.create_connection(lambda: Connection(self), *address)
+                _, connection = await self._loop.create_connection(lambda: Connection(self, True), *address)
         except OSError:  # refused, unreachable, or TimeoutError
-            self._pending.pop(address, None)
+            connection = None
+        unsent = [
+            data
+            for data in self._pending.pop(address, [])
+            if connection is None or not connection.write(data)  # there may be too many connections by now
+        ]
+        if any(map(awaits_answer, unsent)):
             self.driver.failed(flow)
-            return
-        for data in self._pending.pop(address, []):
-            connection.write(data)
 
     def _sweep(self) -> None:
         now = monotonic()
         for connection in list(self._by_number.values()):
             if connection.overdue(now):
                 connection.abort()
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._sweeper = self._loop.call_later(self._sweep_s, self._sweep)
 
 
 class Connection(asyncio.Protocol):
-    """One connection, in either direction; both directions carry requests and responses (RFC 3261 18.1.1)."""
+    """One connection, in either direction; both directions carry requests and responses (RFC 3261 18.1.1).
 
-    __slots__ = ("_begun", "_flow", "_framer", "_moved", "_streams", "_transport")
+    `made_here`: we made it, so its far end is a next hop or a target.
+    """
 
-    def __init__(self, streams: Streams) -> None:
+    __slots__ = ("_begun", "_broken", "_flow", "_framer", "_made_here", "_moved", "_streams", "_transport")
+
+    def __init__(self, streams: Streams, made_here: bool = False) -> None:
         self._streams = streams
+        self._made_here = made_here
+        self._broken = False
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
         self._flow: Flow | None = None
@@ -145,38 +158,38 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of no asyncio class, only of their shape.
         self._transport = cast(asyncio.Transport, transport)
-        host, port = transport.get_extra_info("peername")[:2]
-        self._flow = self._streams.opened(self, host, port)
+        far_end = transport.get_extra_info("peername")
+        if far_end is not None:  # it may have gone already
+            self._flow = self._streams.opened(self, far_end[0], far_end[1])
         if self._flow is None:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         flow = self._flow
-        if flow is None:
+        if flow is None or self._broken:
             return
         now = monotonic()
         self._moved = now
-        broken = False
         try:
             messages = self._framer.feed(data)
         except StreamError as error:
             # Where the next message begins is unknown from here on: what could be cut out is answered, then it ends.
             self._streams.malformed(error.kind)
             messages = error.messages
-            broken = True
+            self._broken = True
         pings = self._framer.pings
         if pings:
             self._framer.pings = 0
             self.write(b"\r\n" * min(pings, 16))  # RFC 5626 4.4.1
         for message in messages:
             self._streams.driver.deliver(message, flow)
-        if not self._framer.pending:
+        if not self._framer.pending and not self._broken:
             self._begun = 0.0
         elif messages or not self._begun:
-            self._begun = now
+            self._begun = now  # of a broken one: how long it may take to read what it is still told
         self._streams.driver.settle()
-        if broken and self._transport is not None:
-            self._transport.close()
+        if self._broken:
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         flow = self._flow
@@ -184,6 +197,13 @@ class Connection(asyncio.Protocol):
         if flow is not None:
             self._flow = None
             self._streams.closed(self, flow)
+            if error is not None and self._made_here:
+                # A next hop that went away with what it was sent: nothing is repeated over TCP (18.4).
+                self._streams.driver.failed(flow)
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
 
     def write(self, data: bytes) -> bool:
         """False when it is closed, or its far end does not read."""
@@ -199,10 +219,21 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now: float) -> bool:
         if self._begun and now - self._begun > self._streams.message_s:
-            self._streams.malformed("slow")
+            if not self._broken:
+                self._streams.malformed("slow")
             return True
         return now - self._moved > self._streams.idle_s
+
+    def close(self) -> None:
+        """Ends it once everything written has been sent."""
+        if self._transport is not None:
+            self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def awaits_answer(data: bytes) -> bool:
+    """True for a request: only then somebody waits who has to hear that it can't be sent."""
+    return not data.startswith(b"SIP/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +11,8 @@ from engine.sip.flow import Flow
 
 _LARGEST: Final = 65_535
 _PER_WAKE_UP: Final = 64  # then timers, streams and the control process get their turn
+# Too large, or no memory for it just now: nothing that tells of the way, so other messages there need not hear.
+_LOST: Final = frozenset((errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM))
 _REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made anew when they speak again
 
 
@@ -25,6 +28,9 @@ class UdpSocket:
         self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
+            if self._family == socket.AF_INET6:
+                # Else the kernel hands over IPv4 sources in a spelling that is on no list of peers.
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             _enlarge(self._socket, socket.SO_RCVBUF, receive_buffer)
             _enlarge(self._socket, socket.SO_SNDBUF, receive_buffer)
             self._socket.bind((host, port))
@@ -64,13 +70,13 @@ class UdpSocket:
         return arrived
 
     def send(self, data: bytes, flow: Flow) -> bool:
-        """False when the network says that nothing can get there."""
+        """False when the network says that nothing can get there. What is lost counts as sent."""
         try:
             self._socket.sendto(data, (flow.host, flow.port))
         except BlockingIOError:
             return True  # the send buffer is full: lost like any datagram
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno in _LOST
         return True
 
     def close(self) -> None:
