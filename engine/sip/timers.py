@@ -7,6 +7,9 @@ from heapq import heappop, heappush
 from typing import Final
 
 NEVER: Final = 1e18  # seconds; later than any clock gets
+_HORIZON: Final = (
+    4096  # slots; with a tick of 10 ms more than 64·T1, so that only calls are looked at between
+)
 _ROUNDING: Final = 1e-6  # seconds; a slot's own time must count as reached although 57 / 100 * 100 < 57
 
 
@@ -51,14 +54,18 @@ class Timed:
 
 class TimerWheel:
     """Deadlines in slots of one tick. Moving a deadline later or setting it to NEVER costs nothing: the entry is
-    looked at again when its old slot comes round. Until then the wheel holds on to it; `drop` lets go at once."""
+    looked at again when its old slot comes round. Until then the wheel holds on to it; `drop` lets go at once.
 
-    __slots__ = ("_heap", "_per_second", "_slots")
+    Deadlines beyond the horizon stand at it until it comes round, so that there are never more slots than it has.
+    """
+
+    __slots__ = ("_farthest", "_heap", "_per_second", "_slots")
 
     def __init__(self, tick: float = 0.01) -> None:
         self._per_second: float = 1.0 / tick
         self._slots: dict[int, list[Timed]] = {}
-        self._heap: list[int] = []
+        self._heap: list[int] = []  # the keys of _slots
+        self._farthest = 1 << 62  # the horizon's slot, once the time is known
 
     def schedule(self, timed: Timed, deadline: float) -> None:
         """Sets the deadline of `timed`; it wakes at most one tick after it."""
@@ -66,6 +73,8 @@ class TimerWheel:
         if deadline >= NEVER:
             return
         slot = int(deadline * self._per_second) + 1
+        if slot > self._farthest:
+            slot = self._farthest
         if timed.slot > 0:
             if timed.slot <= slot:
                 return
@@ -86,21 +95,20 @@ class TimerWheel:
             timed.slot = 0
 
     def expire(self, now: float) -> None:
-        """Wakes everything whose deadline is not after `now`, in order of slots.
+        """Wakes everything whose deadline is not after `now`, in order of slots (first come, first served in one).
 
         It ends even when something goes on scheduling itself for the past: the next call sees to that. What
         `wake` raises is passed on; what stood behind it wakes with the next call.
         """
         now += _ROUNDING
         current = int(now * self._per_second)
+        self._farthest = current + _HORIZON
         heap = self._heap
         for _ in range(len(heap)):
             if heap[0] > current:
                 break
             slot = heappop(heap)
-            waiting = self._slots.pop(slot, None)
-            if waiting is None:
-                continue  # all that stood there has been taken out
+            waiting = self._slots.pop(slot)
             seen = 0
             try:
                 for timed in waiting:
@@ -121,17 +129,14 @@ class TimerWheel:
     def next_deadline(self) -> float:
         """When `expire` next has something to look at; NEVER when nothing waits."""
         heap = self._heap
-        while heap and heap[0] not in self._slots:
-            heappop(heap)
+        while heap and not self._slots[heap[0]]:
+            del self._slots[heappop(heap)]
         return heap[0] / self._per_second if heap else NEVER
 
     def _take_out(self, timed: Timed) -> None:
         waiting = self._slots.get(timed.slot)
-        if waiting is None or timed not in waiting:
-            return  # its slot is being worked off, and passes it over
-        waiting.remove(timed)
-        if not waiting:
-            del self._slots[timed.slot]
+        if waiting is not None and timed in waiting:
+            waiting.remove(timed)  # else its slot is being worked off, and passes it over
 
     def _put_back(self, slot: int, rest: list[Timed]) -> None:
         waiting = self._slots.get(slot)
