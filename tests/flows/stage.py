@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.lab.flow import Flow
@@ -19,11 +20,17 @@ ENGINE_PORT = 5060
 CALLEE_PORT = 5090  # the scenarios look for it as a canary
 
 
+def _own_host() -> str:
+    """A loopback address of this process's, so that test runs beside one another do not meet."""
+    pid = os.getpid()
+    return f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) % 256}.{pid % 256}"
+
+
 @dataclass(slots=True, frozen=True)
 class Stage:
     """`host`: the engine's and the callee's address. `callee_hop`: where the engine reaches the callee's side."""
 
-    host: str
+    host: str = field(default_factory=_own_host)
     callee_hop: int = CALLEE_PORT
 
     def overrides(self, *more: str) -> list[str]:

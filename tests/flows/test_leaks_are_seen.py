@@ -12,7 +12,7 @@ from tests.flows.stage import CALLEE_PORT, ENGINE_PORT, SCENARIOS, Stage
 
 pytestmark = [pytest.mark.sipp, pytest.mark.slow, pytest.mark.xdist_group("sipp")]
 
-STAGE = Stage("127.0.0.23", callee_hop=5091)
+STAGE = Stage(callee_hop=5091)
 CALLERS_DOOR = 5070
 
 

@@ -13,7 +13,7 @@ from tests.flows.stage import CALLEE_PORT, ENGINE_PORT, Stage
 pytestmark = [pytest.mark.sipp, pytest.mark.slow, pytest.mark.xdist_group("sipp")]
 
 FLOW = Path(__file__).parent / "lossy"
-STAGE = Stage("127.0.0.22", callee_hop=5091)
+STAGE = Stage(callee_hop=5091)
 CALLERS_DOOR = (STAGE.host, 5070)
 TENTH = Conditions(loss=0.1, duplication=0.1, delay_s=0.02)
 
