@@ -91,7 +91,10 @@ class Call(Timed):
         if row is None:
             return
         self.state = row[0]
-        row[1](self, event, now)
+        try:
+            row[1](self, event, now)
+        except Exception as error:
+            self.break_off(error, now)
         if self.state == State.ENDED:
             # The legs know the call; were they known to it any longer, nothing would ever be freed by itself.
             self.caller = self.callee = None
@@ -119,6 +122,28 @@ class Call(Timed):
     def end(self, reason: Reason, now: float) -> None:
         """The platform ends it, whatever state it is in."""
         self.handle(CallEvent(Event.PLATFORM_ENDED, reason=reason), now)
+
+    def break_off(self, error: Exception, now: float) -> None:
+        """A fault of ours ends the call: neither side is left hanging, and the attempt gets its record."""
+        board = self.board
+        board.faults.report("call", error)
+        self.state = State.ENDED
+        board.calls.pop(self.record.record_id, None)
+        board.endpoint.wheel.drop(self)
+        answer = ANSWER[Reason.INTERNAL_ERROR]
+        try:
+            if self.record.release_time is None:
+                status = answer.status if self.record.answer_time is None else 200
+                self._finish(Reason.INTERNAL_ERROR, status, answer.cause, "platform", now)
+        except Exception as another:
+            board.faults.report("record", another)
+        for leg in (self.caller, self.callee):
+            try:
+                if leg is not None:
+                    leg.break_off(answer.status, answer.cause, now)
+            except Exception as another:
+                board.faults.report("leg", another)
+        self.caller = self.callee = None
 
     # --- the caller's ACK ---
 
@@ -228,13 +253,25 @@ class Call(Timed):
 
     def _release(self, event: CallEvent, now: float) -> None:
         """One side hung up; it has its 200 already."""
-        cause = event.crossing.cause or 16
+        by = "caller" if event.by_caller else "callee"
+        self._part(Reason.NORMAL, by, event, event.crossing.cause or 16, now)
+
+    def _release_unconfirmed(self, event: CallEvent, now: float) -> None:
+        """A callee that hangs up before its ACK has waited 64·T1 for it (RFC 3261 15), since a little before the
+        engine began to wait for the caller's: one fault ends both."""
+        timers = self.board.endpoint.timers
+        if event.by_caller or now - self.answered_at < timers.transaction - timers.t1:
+            self._release(event, now)
+        else:
+            self._part(Reason.NO_ACK, "platform", event, ANSWER[Reason.NO_ACK].cause, now)
+
+    def _part(self, reason: Reason, released_by: str, event: CallEvent, cause: int, now: float) -> None:
         caller, callee = self._caller(), self._callee()
         leaving: Leg = caller if event.by_caller else callee
         staying: Leg = callee if event.by_caller else caller
         self._abort_exchange(now)
         leaving.drop_acceptance()
-        self._finish(Reason.NORMAL, 200, cause, "caller" if event.by_caller else "callee", now)
+        self._finish(reason, 200, cause, released_by, now)
         if leaving is callee:
             callee.confirm(Crossing())  # its 2xx was not acknowledged yet
         leaving.close()
@@ -355,7 +392,7 @@ TABLE: Final[dict[tuple[int, int], tuple[State, Callable[[Call, CallEvent, float
     (S.RINGING, E.RING_TIMEOUT): (S.ENDED, Call._no_answer),
     (S.RINGING, E.PLATFORM_ENDED): (S.ENDED, Call._end_unanswered),
     (S.ANSWERED, E.CONFIRMED): (S.TALKING, Call._confirm),
-    (S.ANSWERED, E.RELEASED): (S.ENDED, Call._release),
+    (S.ANSWERED, E.RELEASED): (S.ENDED, Call._release_unconfirmed),
     (S.ANSWERED, E.PLATFORM_ENDED): (S.ENDED, Call._hang_up_both),
     (S.TALKING, E.RELEASED): (S.ENDED, Call._release),
     (S.TALKING, E.PLATFORM_ENDED): (S.ENDED, Call._hang_up_both),

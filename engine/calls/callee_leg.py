@@ -10,7 +10,7 @@ from engine.calls.events import CallEvent, Event
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
 from engine.calls.leg import ALLOW, Leg, content_type, reason_line
 from engine.routing.next_hop import NextHop
-from engine.sip.dialog import Dialog, calling_dialog
+from engine.sip.dialog import calling_dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message import Response
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BAD_GATEWAY = 502
 PROTOCOL_ERROR = 111  # Q.850: protocol error, unspecified
+Acks = dict[str, tuple[bytes, Flow]]  # To tag of a 2xx → the ACK that it got, for when it comes again
+
 _BYE_AHEAD = 100  # how far the CSeq of a BYE to an unwanted 2xx is ahead: higher than any that was used
 
 
@@ -45,7 +47,7 @@ class Outward:
 class CalleeLeg(Leg):
     """One INVITE to one next hop, with all the early dialogs that come of it. The first 2xx makes the dialog."""
 
-    __slots__ = ("_acknowledgement", "_cancel_headers", "_invite", "_provisional", "call_id")
+    __slots__ = ("_acks", "_cancel_headers", "_invite", "_provisional", "call_id")
 
     def __init__(
         self, board: Board, call: Call, outward: Outward, hop: NextHop, crossing: Crossing, now: float
@@ -55,7 +57,7 @@ class CalleeLeg(Leg):
         address = host if hop.port == 5060 else f"{host}:{hop.port}"
         transport = "" if hop.transport == "udp" else f";transport={hop.transport}"
         self.call_id = f"{self.tag}-{board.identifiers.token()}"
-        self._acknowledgement: tuple[bytes, Flow] | None = None
+        self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
         body = self.origin.write(crossing.session)
@@ -113,8 +115,9 @@ class CalleeLeg(Leg):
 
     def confirm(self, crossing: Crossing) -> None:
         """Acknowledges the callee's 2xx, with the answer of a late offer if the caller's ACK brought one."""
-        if self._acknowledgement is None:
-            self._acknowledgement = self.acknowledge(self._invite.request.cseq, crossing)
+        tag = self._confirmed().remote_tag
+        if tag not in self._acks:
+            self._acks[tag] = self.acknowledge(self._invite.request.cseq, crossing)
 
     def abandon(self, cause: int, now: float) -> None:
         """The call is over for this INVITE before any final response. CANCEL is held until a provisional
@@ -129,12 +132,16 @@ class CalleeLeg(Leg):
         self.confirm(Crossing())  # never leave a 2xx without its ACK, whatever else happens
         super().hang_up(cause, now)
 
+    def break_off(self, status: int, cause: int, now: float) -> None:
+        if self.dialog is None:
+            self.abandon(cause, now)
+        else:
+            self.hang_up(cause, now)
+
     def close(self) -> None:
         """Leaves behind only what repeated and late 2xx still need for 64·T1."""
         super().close()
-        self._invite.user = LateAnswers(
-            self.board.endpoint, self._invite, self.tag, self.dialog, self._acknowledgement
-        )
+        self._invite.user = LateAnswers(self.board.endpoint, self._invite, self.tag, self._acks)
 
     # --- within ---
 
@@ -158,11 +165,14 @@ class CalleeLeg(Leg):
     def _on_success(self, response: Response, now: float) -> None:
         dialog = self.dialog
         if dialog is not None and dialog.remote_tag == response.to_tag:
-            if self._acknowledgement is not None:
-                self.board.endpoint.send_again(*self._acknowledgement)
+            again = self._acks.get(dialog.remote_tag)
+            if again is not None:
+                self.board.endpoint.send_again(*again)
             return
         if self._abandoned or dialog is not None:
-            end_unwanted(self.board.endpoint, self._invite.request, self.tag, response, self.flow, now)
+            end_unwanted(self.board.endpoint, self._invite, self.tag, self._acks, response, now)
+            if dialog is None:
+                self.close()  # its transaction has nothing more to report than further 2xx
             return
         self.dialog = calling_dialog(self._invite.request, self.tag, response, self.flow)
         try:
@@ -178,30 +188,17 @@ class CalleeLeg(Leg):
 class LateAnswers:
     """Hears the responses to an INVITE whose call is over: repeats the ACK, ends what another fork picked up."""
 
-    __slots__ = ("_acknowledgement", "_endpoint", "_flow", "_known", "_sent", "_tag")
+    __slots__ = ("_acks", "_endpoint", "_invite", "_tag")
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        invite: InviteClient,
-        tag: str,
-        dialog: Dialog | None,
-        acknowledgement: tuple[bytes, Flow] | None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, invite: InviteClient, tag: str, acks: Acks) -> None:
         self._endpoint = endpoint
-        self._sent = invite.request
-        self._flow = invite.flow
+        self._invite = invite
         self._tag = tag
-        self._known = dialog.remote_tag if dialog is not None else ""
-        self._acknowledgement = acknowledgement
+        self._acks = acks
 
     def on_response(self, response: Response, now: float) -> None:
-        if not 200 <= response.status < 300:
-            return
-        if self._acknowledgement is not None and response.to_tag == self._known:
-            self._endpoint.send_again(*self._acknowledgement)
-        else:
-            end_unwanted(self._endpoint, self._sent, self._tag, response, self._flow, now)
+        if 200 <= response.status < 300:
+            end_unwanted(self._endpoint, self._invite, self._tag, self._acks, response, now)
 
     def on_timeout(self, now: float) -> None:
         pass
@@ -211,13 +208,19 @@ class LateAnswers:
 
 
 def end_unwanted(
-    endpoint: Endpoint, sent: OutgoingRequest, tag: str, response: Response, flow: Flow, now: float
+    endpoint: Endpoint, invite: InviteClient, tag: str, acks: Acks, response: Response, now: float
 ) -> None:
-    """ACK and BYE for a 2xx that came too late or from another fork (RFC 3261 13.2.2.4)."""
-    dialog = calling_dialog(sent, tag, response, flow)
-    endpoint.send_ack(dialog.ack(sent.cseq), dialog.target_flow)
+    """ACK and BYE for a 2xx that came too late or from another fork (RFC 3261 13.2.2.4); when it comes again, and
+    for a known one, the ACK alone."""
+    again = acks.get(response.to_tag)
+    if again is not None:
+        endpoint.send_again(*again)
+        return
+    dialog = calling_dialog(invite.request, tag, response, invite.flow)
+    flow = dialog.target_flow
+    acks[response.to_tag] = (endpoint.send_ack(dialog.ack(invite.request.cseq), flow), flow)
     dialog.local_cseq += _BYE_AHEAD
-    endpoint.send_request(dialog.request("BYE", reason_line(16)), dialog.target_flow, UNHEARD, now)
+    endpoint.send_request(dialog.request("BYE", reason_line(16)), flow, UNHEARD, now)
 
 
 def _crossing(response: Response) -> Crossing:

@@ -118,6 +118,12 @@ class CallerLeg(Leg):
         )
         self.close()
 
+    def break_off(self, status: int, cause: int, now: float) -> None:
+        if self.transaction.answered:
+            self.hang_up(cause, now)
+        else:
+            self.fail(status, cause, 0, now)
+
     def close(self) -> None:
         for other, _ in self._early.values():
             self.board.legs.pop(other, None)

@@ -71,6 +71,10 @@ class Leg:
             self.call.handle(
                 CallEvent(Event.RELEASED, Crossing(cause=cause_of(request)), by_caller=self.is_caller), now
             )
+            if self.acceptance is not None:
+                # A hang-up of ours has been waiting for the ACK: nobody has to be told any more.
+                self.drop_acceptance()
+                self.close()
         elif method == "INVITE":
             self._on_reinvite(transaction, request, now)
         elif method == "OPTIONS":
@@ -138,9 +142,15 @@ class Leg:
         return self.board.endpoint.send_ack(request, dialog.target_flow), dialog.target_flow
 
     def hang_up(self, cause: int, now: float) -> None:
-        """Sends BYE with the cause that the other side, or the engine, gives. The leg is forgotten with its answer."""
+        """Sends BYE with the cause that the other side, or the engine, gives. The leg is forgotten with its answer.
+
+        Not before our 2xx has been acknowledged, or has waited long enough for that (RFC 3261 15): a BYE that
+        overtakes it would leave the far end ringing.
+        """
+        if self.acceptance is not None:
+            self.acceptance.owner = Parting(cause)
+            return
         dialog = self._confirmed()
-        self.drop_acceptance()
         request = dialog.request("BYE", reason_line(cause))
         self.board.endpoint.send_request(request, dialog.target_flow, Farewell(self), now)
 
@@ -149,6 +159,10 @@ class Leg:
         if self.acceptance is not None:
             self.acceptance.stop()
             self.acceptance = None
+
+    def break_off(self, status: int, cause: int, now: float) -> None:
+        """Ends the leg whatever its state is; `status` answers an INVITE that still waits."""
+        raise AssertionError("each side has its own")
 
     def close(self) -> None:
         """Forgets the leg: whatever comes for it from now on is unknown."""
@@ -208,6 +222,21 @@ class Acceptance(Timed):
         self.leg.board.tally.retransmission("out")
         self.interval = min(2 * self.interval, endpoint.timers.t2)
         endpoint.wheel.schedule(self, min(now + self.interval, self.give_up_at))
+
+
+class Parting:
+    """Hangs up as soon as it may: the call ended before the ACK to our 2xx had come."""
+
+    __slots__ = ("_cause",)
+
+    def __init__(self, cause: int) -> None:
+        self._cause = cause
+
+    def on_acknowledged(self, leg: Leg, crossing: Crossing, now: float) -> None:
+        leg.hang_up(self._cause, now)
+
+    def on_unacknowledged(self, leg: Leg, now: float) -> None:
+        leg.hang_up(self._cause, now)
 
 
 class Farewell:

@@ -56,7 +56,10 @@ class _Waiting:
         self._crossing = crossing
 
     def resume(self, found: Found | None, now: float) -> None:
-        self._switchboard.decide(self._call, self._attempt, self._crossing, found, now)
+        try:
+            self._switchboard.decide(self._call, self._attempt, self._crossing, found, now)
+        except Exception as error:
+            self._call.break_off(error, now)
 
 
 class Switchboard:
@@ -81,8 +84,7 @@ class Switchboard:
             self._dispatch(transaction, request, now)
         except Exception as error:
             # Our own fault must not leave the caller without an answer, nor the attempt without a record.
-            self.board.faults.report("request", error)
-            self._fail_internally(transaction, now)
+            self._fail_internally(transaction, error, now)
 
     def on_ack(self, request: Request, flow: Flow, now: float) -> None:
         """The ACK to a 2xx; one that fits nothing is dropped (there is no answer to an ACK)."""
@@ -292,15 +294,12 @@ class Switchboard:
         self._summary.count(None if trunk is None else trunk.name, transaction.flow.host, reason, now)
         return True
 
-    def _fail_internally(self, transaction: ServerTransaction, now: float) -> None:
+    def _fail_internally(self, transaction: ServerTransaction, error: Exception, now: float) -> None:
         user = transaction.user
         if isinstance(user, CallerLeg) and user.call.state != State.ENDED:
-            refusal = self.gate.refusal(Reason.INTERNAL_ERROR)
-            call = user.call
-            if call.state == State.SCREENING:
-                call.refuse(refusal.reason, refusal.status, refusal.cause, 0, now)
-            else:
-                call.end(Reason.INTERNAL_ERROR, now)
+            user.call.break_off(error, now)
+        else:
+            self.board.faults.report("request", error)
         if not transaction.answered:
             self.board.endpoint.respond(transaction, 500, now, tag=self._tag(), headers=reason_line(41))
 
