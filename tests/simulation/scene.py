@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from engine.authorization.gate import Policy
 from engine.calls.record import CallRecord
@@ -46,7 +47,7 @@ class Scene:
         trunks: Sequence[TrunkSettings] | None = None,
         rows: tuple[str, ...] | None = None,
         bind: bool = True,
-        trunk: dict[str, object] | None = None,
+        trunk: dict[str, Any] | None = None,
     ) -> None:
         self.world = World(seed, conditions or Conditions(), transport)
         addresses = HOPS[:hops]
