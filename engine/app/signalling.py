@@ -43,6 +43,8 @@ from engine.stores.table_lmdb import BindingTable
 from engine.transport.driver import Driver
 from engine.transport.streams import Streams
 
+_GC_THRESHOLDS = (50_000, 50, 1000)  # new objects, young collections, and old ones between two looks
+
 _log = logs.get_logger("signalling")
 
 
@@ -273,9 +275,11 @@ async def _run(settings: Settings, arguments: ChildArguments) -> None:
     addresses = await signalling.start()
     end = socket.socket(fileno=arguments.link)
     link = await Link.open(end, serve=signalling.serve, closed=signalling.stop)
-    # What lives from here on is calls: they free themselves, the collector only has to find what they leave.
+    # What lives from here on is calls, and they leave nothing circular behind: the collector has to look rarely,
+    # and at what they are only. With its usual thresholds it takes a sixth of the time of a call.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     link.tell("ready", addresses=addresses)
     await signalling.run_until_stopped()
     link.close()
