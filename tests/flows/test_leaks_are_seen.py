@@ -67,6 +67,7 @@ async def test_the_relays_alone_change_nothing(tmp_path: Path) -> None:
     [
         ("axb_a_calls", with_line(b"INVITE", b"X-Any: 13800000001")),
         ("axb_a_calls", with_line(b"INVITE", b"X-Any: +86 138-0000-0001")),
+        ("axb_a_calls", with_line(b"INVITE", b"X-Any: <tel:008613800000001;x>")),
         ("axb_a_calls", with_line(b"INVITE", b"P-Asserted-Identity: <tel:+8613912345678>")),
         ("axb_a_calls", with_line(b"ACK", b"Subject: leak-caller order 7")),
         ("axb_a_calls", with_line(b"BYE", b"Contact: <sip:x@127.0.0.11:5060>")),
