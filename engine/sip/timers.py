@@ -57,15 +57,17 @@ class TimerWheel:
     looked at again when its old slot comes round. Until then the wheel holds on to it; `drop` lets go at once.
 
     Deadlines beyond the horizon stand at it until it comes round, so that there are never more slots than it has.
+    Those of the past stand in the next slot, so that nothing which goes on scheduling itself keeps others out.
     """
 
-    __slots__ = ("_farthest", "_heap", "_per_second", "_slots")
+    __slots__ = ("_farthest", "_heap", "_nearest", "_per_second", "_slots")
 
     def __init__(self, tick: float = 0.01) -> None:
         self._per_second: float = 1.0 / tick
         self._slots: dict[int, list[Timed]] = {}
         self._heap: list[int] = []  # the keys of _slots
-        self._farthest = 1 << 62  # the horizon's slot, once the time is known
+        self._nearest = 1  # the next slot and the horizon's, once the time is known
+        self._farthest = 1 << 62
 
     def schedule(self, timed: Timed, deadline: float) -> None:
         """Sets the deadline of `timed`; it wakes at most one tick after it."""
@@ -73,7 +75,9 @@ class TimerWheel:
         if deadline >= NEVER:
             return
         slot = int(deadline * self._per_second) + 1
-        if slot > self._farthest:
+        if slot < self._nearest:
+            slot = self._nearest
+        elif slot > self._farthest:
             slot = self._farthest
         if timed.slot > 0:
             if timed.slot <= slot:
@@ -97,16 +101,14 @@ class TimerWheel:
     def expire(self, now: float) -> None:
         """Wakes everything whose deadline is not after `now`, in order of slots (first come, first served in one).
 
-        It ends even when something goes on scheduling itself for the past: the next call sees to that. What
-        `wake` raises is passed on; what stood behind it wakes with the next call.
+        What `wake` raises is passed on; what stood behind it wakes with the next call.
         """
         now += _ROUNDING
         current = int(now * self._per_second)
+        self._nearest = current + 1
         self._farthest = current + _HORIZON
         heap = self._heap
-        for _ in range(len(heap)):
-            if heap[0] > current:
-                break
+        while heap and heap[0] <= current:
             slot = heappop(heap)
             waiting = self._slots.pop(slot)
             seen = 0
