@@ -22,7 +22,7 @@ from engine.observe.logs import get_logger
 LONGEST_REQUEST = 64 * 1024  # bytes
 _MOST_CLIENTS = 32
 _IDLE_SECONDS = 300.0  # between two requests
-_SEND_SECONDS = 10.0  # a client that does not read its answer is let go
+_SEND_SECONDS = 10.0
 
 _log = get_logger("app")
 
@@ -70,8 +70,10 @@ def connect(path: Path, within: float) -> socket.socket:
 class ControlSocket:
     """Serves the socket; each client one request at a time."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, send_seconds: float = _SEND_SECONDS) -> None:
+        """A client that takes longer than `send_seconds` to read an answer is let go."""
         self._answer = answer
+        self._send_seconds = send_seconds
         self._clients: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -100,7 +102,7 @@ class ControlSocket:
             self._clients.discard(writer)
             writer.close()
             try:
-                async with asyncio.timeout(_SEND_SECONDS):
+                async with asyncio.timeout(self._send_seconds):
                     await writer.wait_closed()
             except (OSError, TimeoutError):
                 writer.transport.abort()
@@ -113,10 +115,15 @@ class ControlSocket:
         except asyncio.IncompleteReadError:
             return False
         except asyncio.LimitOverrunError:
-            await _send(writer, {"ok": False, "error": f"a request has at most {LONGEST_REQUEST} bytes"})
+            await self._send(writer, {"ok": False, "error": f"a request has at most {LONGEST_REQUEST} bytes"})
             return False
-        await _send(writer, await self._answered(line))
+        await self._send(writer, await self._answered(line))
         return True
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+        writer.write(msgspec.json.encode(answer) + b"\n")
+        async with asyncio.timeout(self._send_seconds):
+            await writer.drain()
 
     async def _answered(self, line: bytes) -> dict[str, Any]:
         try:
@@ -145,9 +152,3 @@ def _reachable(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
-
-
-async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    writer.write(msgspec.json.encode(answer) + b"\n")
-    async with asyncio.timeout(_SEND_SECONDS):
-        await writer.drain()

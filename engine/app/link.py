@@ -10,7 +10,8 @@ Asked: {"id": 7, "op": "stats", …arguments} → {"id": 7, "ok": true, "result"
 * `bindings.switch` {"generation": file name} → anything; refused when the table cannot be opened
 * `log-level` {"level"} · `drain` · `stop` → anything; after `stop` the process ends by itself
 
-It tells `ready` {"addresses": ["udp://127.0.0.1:5060", …]} once all sockets are open and the table is.
+It tells `ready` {"addresses": ["udp://127.0.0.1:5060", …]} once all sockets are open and the table is; or `failed`
+{"why"} before it ends, when that could not be.
 """
 
 from __future__ import annotations

@@ -13,26 +13,37 @@ from engine.app.link import Link, LinkLost
 from engine.observe.logs import get_logger
 
 _START_SECONDS = 30.0
-_STOP_SECONDS = 10.0  # between being told to stop and being killed
+_STOP_SECONDS = 10.0
 _SOON = 1.0  # an answer that somebody waits for; a busy process answers in milliseconds
 
 _log = get_logger("app")
 
 
 class NotStarted(Exception):
-    """The signalling process did not come up; its own log lines say why."""
+    """The signalling process did not come up; the text says why, as far as it could tell."""
 
 
 class SignallingChild:
     """`exited` is set with its exit status when it is gone, wanted or not."""
 
-    def __init__(self, config: Path, overrides: list[str], module: str = SIGNALLING_MODULE) -> None:
+    def __init__(
+        self,
+        config: Path,
+        overrides: list[str],
+        module: str = SIGNALLING_MODULE,
+        start_seconds: float = _START_SECONDS,
+        stop_seconds: float = _STOP_SECONDS,
+    ) -> None:
+        """Has to be ready in `start_seconds`, and gone `stop_seconds` after it was told to stop."""
         self._config = config
         self._overrides = overrides
         self._module = module
+        self._start_seconds = start_seconds
+        self._stop_seconds = stop_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._link: Link | None = None
         self._ready: asyncio.Future[dict[str, Any]] | None = None
+        self._failure = ""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.addresses: list[str] = []
 
@@ -64,13 +75,16 @@ class SignallingChild:
         self._watcher = asyncio.create_task(self._watch(self._process), name="signalling process")
         self._link = await Link.open(ours, told=self._told)
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(self._start_seconds):
                 await asyncio.wait((self._ready, self.exited), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             await self._kill()
-            raise NotStarted(f"the signalling process was not ready in {_START_SECONDS:g} s") from None
+            raise NotStarted(f"the signalling process was not ready in {self._start_seconds:g} s") from None
         if self.exited.done():
-            raise NotStarted(f"the signalling process ended with status {self.exited.result()}")
+            status = self.exited.result()
+            raise NotStarted(
+                self._failure or f"the signalling process ended with status {status}, see the log"
+            )
         self.addresses = [str(address) for address in self._ready.result().get("addresses", [])]
 
     async def ask(self, op: str, within: float = _SOON, **arguments: Any) -> Any:
@@ -86,7 +100,7 @@ class SignallingChild:
                 await self._link.ask("stop", _SOON)
             self._link.close()  # the end of the link means stop too
             try:
-                async with asyncio.timeout(_STOP_SECONDS):
+                async with asyncio.timeout(self._stop_seconds):
                     await asyncio.shield(self.exited)
             except TimeoutError:
                 _log.error("the signalling process does not stop and is killed", pid=self.pid)
@@ -107,3 +121,5 @@ class SignallingChild:
     def _told(self, event: str, fields: dict[str, Any]) -> None:
         if event == "ready" and self._ready is not None and not self._ready.done():
             self._ready.set_result(fields)
+        elif event == "failed":
+            self._failure = str(fields.get("why", ""))

@@ -98,9 +98,14 @@ def binding_stats(json: Json = False, config: Config = DEFAULT_CONFIG, overrides
     """Count what is in the table in force."""
     import msgspec
 
+    from engine.calls.rfc3339 import format_time
+
     settings = settings_or_exit(config, overrides, json)
     with _table(settings, json) as table:
-        values = msgspec.structs.asdict(table.stats())
+        stats = table.stats()
+    values = msgspec.structs.asdict(stats) | {
+        "built": format_time(round(stats.built * 1000)) if stats.generation else None
+    }
     print_json(values) if json else print_values(values)
 
 

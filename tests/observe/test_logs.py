@@ -24,6 +24,7 @@ def stream() -> Iterator[io.StringIO]:
     logs.configure("info", "json", "test", stream)
     yield stream
     logs.flush()
+    logs.set_level("info")
     root.handlers[:], root.level = kept[0], kept[1]
     sys.excepthook, threading.excepthook, sys.unraisablehook = kept[2:]
     structlog.reset_defaults()

@@ -1,0 +1,176 @@
+"""`serve` as a process: what it does on signals, and what its log says."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.stores.generations import current_generation
+from tests.app.tables import ROOT, behave, row, write_config, write_table
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from engine.app.control import serve
+from engine.settings import load_settings
+config, *overrides = sys.argv[1:]
+settings = load_settings(Path(config), overrides)
+sys.exit(serve(Path(config), overrides, settings, "tests.app.fake_signalling"))
+"""
+
+
+class Served:
+    def __init__(self, process: asyncio.subprocess.Process, data_dir: Path) -> None:
+        self.process = process
+        self.data_dir = data_dir
+
+    async def said(self, event: str) -> dict[str, Any]:
+        """The next log line of this event."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(30):
+            while line := await self.process.stderr.readline():
+                entry = dict(json.loads(line))
+                if entry["event"] == event:
+                    return entry
+        raise AssertionError(f"{event} was never said")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def status(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+
+@asynccontextmanager
+async def served(directory: Path, notify: str = "", **behaviour: Any) -> AsyncIterator[Served]:
+    config, _ = write_config(directory)
+    behave(directory / "var", **behaviour)
+    environment = {**os.environ, "NOTIFY_SOCKET": notify}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, str(config)),
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield Served(process, directory / "var")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_signal_drains_and_stops(tmp_path: Path) -> None:
+    async with served(tmp_path, calls=1) as engine:
+        ready = await engine.said("ready")
+        os.killpg(engine.process.pid, signal.SIGTERM)  # a terminal and systemd tell both processes
+        await engine.said("draining")
+        os.kill(ready["signalling_pid"], 0)
+        behave(engine.data_dir, calls=0)
+        await engine.said("stopped")
+        assert await engine.status() == 0
+
+
+async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    async with served(tmp_path, calls=1) as engine:
+        await engine.said("ready")
+        engine.signal(signal.SIGTERM)
+        await engine.said("draining")
+        engine.signal(signal.SIGTERM)
+        await engine.said("stopping at once: told twice")
+        assert await engine.status() == 0
+
+
+async def test_hang_up_reloads_the_table_and_the_log_level(tmp_path: Path) -> None:
+    async with served(tmp_path) as engine:
+        await engine.said("ready")
+        config = tmp_path / "engine.toml"
+        config.write_text(config.read_text().replace("[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100'))
+        write_table(tmp_path / "bindings.csv", row(1))
+        engine.signal(signal.SIGHUP)
+        assert (await engine.said("these changes need a restart"))["keys"] == ["sip.t1_ms"]
+        loaded = await engine.said("table loaded")
+        assert (loaded["rows"], loaded["removed"]) == (1, 2)
+        asked = (engine.data_dir / "fake.log").read_text()
+        assert '{"op": "log-level", "level": "debug"}' in asked
+
+
+async def test_hang_up_with_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path) as engine:
+        await engine.said("ready")
+        good = (tmp_path / "engine.toml").read_text()
+        (tmp_path / "engine.toml").write_text(good + "nonsense = 1\n")
+        write_table(tmp_path / "bindings.csv", row(1))
+        engine.signal(signal.SIGHUP)
+        assert "unknown key" in (await engine.said("configuration: not reloaded"))["problem"]
+        (tmp_path / "engine.toml").write_text(good)
+        write_table(tmp_path / "bindings.csv", row(1), "nonsense\n")
+        engine.signal(signal.SIGHUP)
+        await engine.said("the table stays as it was")
+        assert current_generation(engine.data_dir) == "table-1.mdb"
+
+
+async def test_the_death_of_the_signalling_process_is_said(tmp_path: Path) -> None:
+    async with served(tmp_path) as engine:
+        os.kill((await engine.said("ready"))["signalling_pid"], signal.SIGKILL)
+        assert (await engine.said("the signalling process died"))["status"] == -9
+        assert await engine.status() == 1
+
+
+async def test_the_death_of_the_control_process_ends_the_signalling_process(tmp_path: Path) -> None:
+    async with served(tmp_path) as engine:
+        pid = (await engine.said("ready"))["signalling_pid"]
+        watched = os.pidfd_open(pid)
+        try:
+            engine.signal(signal.SIGKILL)
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_reader(watched, ended.set)
+            await asyncio.wait_for(ended.wait(), 15)
+            asyncio.get_running_loop().remove_reader(watched)
+        finally:
+            os.close(watched)
+
+
+async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
+    async with served(tmp_path, fail_at_start="udp://127.0.0.1:5060: Address already in use") as engine:
+        assert (await engine.said("cannot start"))["why"] == "udp://127.0.0.1:5060: Address already in use"
+        assert await engine.status() == 1
+
+
+async def test_bad_rows_at_the_first_start_are_named_and_no_number_is_said(tmp_path: Path) -> None:
+    config, _ = write_config(tmp_path)
+    write_table(tmp_path / "bindings.csv", row(1), row(2).replace("both", "13800000001"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, str(config)), stderr=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    (bad,) = [entry for entry in map(json.loads, said.splitlines()) if entry["event"] == "bad row"]
+    assert (bad["line"], bad["column"]) == (3, "direction")
+    assert b"13800000001" not in said
+
+
+async def test_the_service_manager_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        async def told() -> bytes:
+            return await asyncio.wait_for(loop.sock_recv(manager, 1000), 30)
+
+        async with served(tmp_path, notify=str(tmp_path / "notify")) as engine:
+            assert await told() == b"READY=1"
+            engine.signal(signal.SIGHUP)
+            assert (await told()).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert await told() == b"READY=1"
+            engine.signal(signal.SIGTERM)
+            assert await told() == b"STOPPING=1"
+            assert await engine.status() == 0
