@@ -20,7 +20,12 @@ from engine.sip.uri import MalformedUri, SipUri, parse_uri
 SESSION_TYPE: Final = "application/sdp"
 DEFAULT_MAX_FORWARDS: Final = 70  # RFC 3261 16.6
 
-_Q850: Final = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE)
+# A parameter before the cause may be a quoted text, which may say anything.
+_Q850: Final = re.compile(
+    r'Q\.850[ \t]*+(?:;(?![ \t]*+cause[ \t]*+=)(?:[^";]|"(?:[^"\\]|\\.)*+")*+)*+'
+    r";[ \t]*+cause[ \t]*+=[ \t]*+(\d{1,3})(?!\d)",
+    re.IGNORECASE,
+)
 # Nearly every number arrives so; nothing in it can be escaped.
 _PLAIN_USER: Final = re.compile(r"sip:(\+?[0-9]{1,20})@[A-Za-z0-9\[]")
 _SECONDS: Final = re.compile(r"\s*(\d{1,6})(?!\d)")
