@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.phone import PhoneCall
-from tests.simulation.scene import X, Scene
+from tests.simulation.scene import Scene, X
 
 
 def answered(scene: Scene) -> None:
