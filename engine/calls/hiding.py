@@ -22,8 +22,8 @@ DEFAULT_MAX_FORWARDS: Final = 70  # RFC 3261 16.6
 
 # A parameter before the cause may be a quoted text, which may say anything.
 _Q850: Final = re.compile(
-    r'Q\.850[ \t]*+(?:;(?![ \t]*+cause[ \t]*+=)(?:[^";]|"(?:[^"\\]|\\.)*+")*+)*+'
-    r";[ \t]*+cause[ \t]*+=[ \t]*+(\d{1,3})(?!\d)",
+    r'Q\.850[ \t]*(?:;(?![ \t]*cause[ \t]*=)(?:[^";]|"(?:[^"\\]|\\.)*")*)*'
+    r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)",
     re.IGNORECASE,
 )
 # Nearly every number arrives so; nothing in it can be escaped.
