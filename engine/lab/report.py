@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,16 +101,17 @@ def print_next_steps(outcomes: Sequence[Outcome], config: Path) -> None:
     """Where to look next."""
     first = outcomes[0]
     good = sum(outcome.passed for outcome in outcomes)
+    mask700 = _own_command()
     lines = [
         f"{good} of {len(outcomes)} flows passed. Where to look next:",
         f"  the messages of a flow   {first.folder}/uas_messages.log, as the callee's phone saw them",
         f"  its scenario             {first.flow.folder}/, and how to write one: sipp_scenarios/README.md",
-        "  one flow again           mask700 lab NAME; all names: mask700 lab --list",
-        "  some load                mask700 lab load --rate 300 --calls 3000 --hold 2",
+        f"  one flow again           {mask700} lab NAME; all names: {mask700} lab --list",
+        f"  some load                {mask700} lab load --rate 300 --calls 3000 --hold 2",
         f"  the engine's own log     {first.folder.parent}/engine.log",
-        f"  its records              mask700 cdr query --json --config {config} "
+        f"  its records              {mask700} cdr query --json --config {config} "
         f"--set 'data_dir=\"{first.folder.parent}/engine\"'",
-        f"  the engine by itself     mask700 serve --config {config}",
+        f"  the engine by itself     {mask700} serve --config {config}",
     ]
     _screen().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
@@ -116,6 +119,14 @@ def print_next_steps(outcomes: Sequence[Outcome], config: Path) -> None:
 def _screen() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=_FILE_COLUMNS)
+
+
+def _own_command() -> str:
+    """How this command is called from here: by name, or by the path that it was called by."""
+    called = Path(sys.argv[0]).absolute()
+    if shutil.which(called.name) or not called.is_relative_to(Path.cwd()):
+        return "mask700"
+    return str(called.relative_to(Path.cwd()))
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from engine.lab.flow import load_flow
-from engine.lab.lab import Outcome, Place
-from tests.flows.lossy_relay import Conditions, LossyRelay, Spoil
-from tests.flows.stage import CALLEE_PORT, ENGINE_PORT, SCENARIOS, Stage
+from engine.lab.lab import Outcome
+from tests.flows.bad_network import run_over_bad_network
+from tests.flows.lossy_relay import Conditions, Spoil
+from tests.flows.stage import SCENARIOS
 
 pytestmark = [pytest.mark.sipp, pytest.mark.slow, pytest.mark.xdist_group("sipp")]
-
-STAGE = Stage(callee_hop=5091)
-CALLERS_DOOR = 5070
 
 
 def with_line(start: bytes, line: bytes) -> Spoil:
@@ -37,24 +35,8 @@ async def outcome_of(
 ) -> Outcome:
     """One call of a flow, with a spoiling relay on either side of the engine."""
     flow = replace(load_flow(SCENARIOS / name), calls=1)
-    quiet = Conditions()
-    callers_side = await LossyRelay.start((STAGE.host, CALLERS_DOOR), (STAGE.host, ENGINE_PORT), quiet)
-    callees_side = await LossyRelay.start((STAGE.host, 5091), (STAGE.host, CALLEE_PORT), quiet)
-    callers_side.spoil_back = to_caller
-    callees_side.spoil = to_callee
-    # so that what goes to the callee's Contact comes this way too
-    callees_side.spoil_back = with_other(b":5090", b":5091")
-    place = replace(
-        Place.of(STAGE.settings()),
-        engine={"udp": f"{STAGE.host}:{CALLERS_DOOR}"},
-        callee=(STAGE.host, CALLEE_PORT),
-    )
-    try:
-        (outcome,) = await STAGE.lab(folder, place).run([flow])
-    finally:
-        await callers_side.stop()
-        await callees_side.stop()
-    return outcome
+    run = await run_over_bad_network(flow, folder, Conditions(), to_callee=to_callee, to_caller=to_caller)
+    return run.outcome
 
 
 async def test_the_relays_alone_change_nothing(tmp_path: Path) -> None:
