@@ -157,9 +157,9 @@ def _compose(bindings: Bindings, records: Records, callers: MemoryTable) -> Comp
 
 
 def drive(
-    composition: Composition, rows: list[Row], calls: int, profiler: cProfile.Profile | None
+    composition: Composition, rows: list[Row], calls: int, wave: int, profiler: cProfile.Profile | None = None
 ) -> dict[str, float]:
-    """Drive `calls` complete calls; seconds that the engine took for each of STEPS."""
+    """Drive `calls` complete calls, `wave` at once; seconds that the engine took for each of STEPS."""
     spent = dict.fromkeys(STEPS, 0.0)
     now = 1000.0
     done = 0
