@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,8 @@ MOST_RATE, MOST_SECONDS, MOST_ROUNDS = 5_000, 120.0, 20
 def main() -> int:
     """Exit status 0: everything asked for was measured (and within --max-ratio); 1: not; 2: bad usage."""
     asked = _arguments()
+    # Ended from outside, the servers must not stay.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     screen = Console(stderr=asked.json, width=None if sys.stdout.isatty() else 170)
     if not sipp.is_installed():
         screen.print("SIPp is not installed (Debian package sip-tester).")

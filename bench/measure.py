@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bench.bindings import Row
 from bench.prober import CALLS_PER_S, Prober
 from bench.processes import CpuTime
-from bench.servers import PROBER_PORT, Server
+from bench.servers import PROBER_PORT, Server, last_words
 from bench.sipp import Load
 
 WARM_UP_RATE, WARM_UP_SECONDS = 300, 2.0
@@ -86,7 +86,9 @@ def prove(server: Server, load: Load, rows: list[Row]) -> None:
     """A few calls, looked at: the callee is asked for by its real number and sees the 700 number; raises NotMasked."""
     outcome = load.run(server.port, 5, 1.0, trace=True)
     if outcome.failed:
-        raise NotMasked(f"{outcome.failed} of {outcome.wanted} calls failed")
+        raise NotMasked(
+            f"{outcome.failed} of {outcome.wanted} calls failed; its log ends: {last_words(server.log)}"
+        )
     if not server.masks:
         return
     seen = load.callee_messages()

@@ -58,7 +58,6 @@ from engine.stores.table_lmdb import BindingTable
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = "127.0.0.1:5163"
 CALLER, CALLEE = "127.0.0.1:5170", "127.0.0.1:5190"
-WAVE = 500
 STEPS = ("INVITE", "180", "200", "ACK", "BYE", "200 (BYE)", "timers")
 MOST_CALLS = 200_000
 
@@ -163,8 +162,8 @@ def drive(
     spent = dict.fromkeys(STEPS, 0.0)
     now = 1000.0
     done = 0
-    for number in range(0, calls, WAVE):
-        size = min(WAVE, calls - number)
+    for number in range(0, calls, wave):
+        size = min(wave, calls - number)
         party = Party(ENGINE, CALLER, CALLEE)
         invites = [party.invite(number + i, rows[(number + i) % len(rows)]) for i in range(size)]
         sent = _wave(composition, "INVITE", invites, CALLER, now, spent, profiler)
@@ -251,13 +250,16 @@ def main() -> None:
     )
     parser.add_argument("--calls", default=5_000, type=int)
     parser.add_argument(
+        "--wave", default=500, type=int, help="calls at once: many keep caches warm, 1 does not"
+    )
+    parser.add_argument(
         "--top", default=0, type=int, help="also print so many lines of cProfile, by own time"
     )
     parser.add_argument("--of", default="whole", choices=("core", "whole"), help="what cProfile looks at")
     parser.add_argument("--compiled", action="store_true", help="with the pure rooms compiled by mypyc")
     asked = parser.parse_args()
-    if not WAVE <= asked.calls <= MOST_CALLS:
-        parser.error(f"--calls is {WAVE} to {MOST_CALLS}")
+    if not 1 <= asked.wave <= asked.calls <= MOST_CALLS:
+        parser.error(f"--calls is --wave to {MOST_CALLS}")
     if asked.compiled:
         _again_compiled()
     directory = Path(tempfile.mkdtemp(prefix="mask700-profile-"))
@@ -275,16 +277,16 @@ def _profile(asked: argparse.Namespace, directory: Path) -> None:
         table.add_column(head, justify="right")
     compositions = {"core": core(rows), "whole": whole(rows, directory)}
     for name, composition in compositions.items():
-        drive(composition, rows, WAVE, None)
+        drive(composition, rows, asked.wave, asked.wave)
         gc.collect()
         gc.freeze()
-        spent = drive(composition, rows, asked.calls, None)
+        spent = drive(composition, rows, asked.calls, asked.wave)
         each = [f"{spent[step] * 1e6 / asked.calls:.1f}" for step in STEPS]
         table.add_row(name, *each, f"{sum(spent.values()) * 1e6 / asked.calls:.1f}")
     console.print(table)
     if asked.top:
         profiler = cProfile.Profile()
-        drive(compositions[asked.of], rows, asked.calls, profiler)
+        drive(compositions[asked.of], rows, asked.calls, asked.wave, profiler)
         statistics = pstats.Stats(profiler)
         statistics.strip_dirs().sort_stats("tottime").print_stats(asked.top)
 

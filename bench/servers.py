@@ -155,7 +155,7 @@ def _engine(
     _await_port(server)
     if not processes.wait_until(START_TIMEOUT_S, lambda: _is_ready(control_port)):
         server.stop()
-        raise NotAvailable(f"the engine did not become ready: {_last_words(server.log)}")
+        raise NotAvailable(f"the engine did not become ready: {last_words(server.log)}")
     server.pids = processes.with_descendants(server.process.pid)
     return server
 
@@ -206,7 +206,7 @@ def _await_port(server: Server) -> None:
     )
     if not up or ended() is not None:
         server.stop()
-        raise NotAvailable(f"{server.title} did not start: {_last_words(server.log)}")
+        raise NotAvailable(f"{server.title} did not start: {last_words(server.log)}")
     server.pids = processes.with_descendants(server.process.pid)
 
 
@@ -218,7 +218,8 @@ def _is_ready(control_port: int) -> bool:
         return False
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
+    """The end of a server's log, for an error message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return " | ".join(line for line in lines if line.strip())[-600:] or "it said nothing"
 
