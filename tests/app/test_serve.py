@@ -48,8 +48,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(directory: Path, notify: str = "", **behaviour: Any) -> AsyncIterator[Served]:
-    config, _ = write_config(directory)
+async def served(
+    directory: Path, notify: str = "", with_table: bool = False, **behaviour: Any
+) -> AsyncIterator[Served]:
+    config, _ = write_config(directory, None if with_table else "")
     behave(directory / "var", **behaviour)
     environment = {**os.environ, "NOTIFY_SOCKET": notify}
     process = await asyncio.create_subprocess_exec(
@@ -89,7 +91,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 async def test_hang_up_reloads_the_table_and_the_log_level(tmp_path: Path) -> None:
-    async with served(tmp_path) as engine:
+    async with served(tmp_path, with_table=True) as engine:
         await engine.said("ready")
         config = tmp_path / "engine.toml"
         config.write_text(config.read_text().replace("[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100'))
@@ -103,7 +105,7 @@ async def test_hang_up_reloads_the_table_and_the_log_level(tmp_path: Path) -> No
 
 
 async def test_hang_up_with_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
-    async with served(tmp_path) as engine:
+    async with served(tmp_path, with_table=True) as engine:
         await engine.said("ready")
         good = (tmp_path / "engine.toml").read_text()
         (tmp_path / "engine.toml").write_text(good + "nonsense = 1\n")
@@ -166,7 +168,7 @@ async def test_the_service_manager_is_told(tmp_path: Path) -> None:
         async def told() -> bytes:
             return await asyncio.wait_for(loop.sock_recv(manager, 1000), 30)
 
-        async with served(tmp_path, notify=str(tmp_path / "notify")) as engine:
+        async with served(tmp_path, notify=str(tmp_path / "notify"), with_table=True) as engine:
             assert await told() == b"READY=1"
             engine.signal(signal.SIGHUP)
             assert (await told()).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
