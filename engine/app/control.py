@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from engine.app import control_socket, http
+from engine.app import http, unix_door
 from engine.app.child import SIGNALLING_MODULE
 from engine.app.control_socket import ControlSocket, RefusedWith
 from engine.app.first_table import fault_of_current_table
@@ -94,7 +94,7 @@ class Control:
         try:
             http_door = _bound("control.listen", http.bind, *settings.control.address())
             with http_door:
-                control_door = _bound("the control socket", control_socket.bind, settings.control_socket)
+                control_door = _bound("the control socket", unix_door.bind, settings.control_socket)
                 with control_door:
                     return await self._run_behind(http_door, control_door)
         finally:

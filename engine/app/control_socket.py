@@ -1,17 +1,14 @@
 """`data_dir/control.sock`: how the commands reach the running engine. One JSON object a line, both ways.
 
 Asked {"op": "bindings.reload", …arguments}; answered {"ok": true, "result": …} or {"ok": false, "error": "…", …}.
-Mode 0600: who may open it may do everything that the engine's own user may.
+The file (`engine.app.unix_door`) has mode 0600: who may open it may do what the engine's own user may.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -20,7 +17,7 @@ from engine.app.link import LinkLost, Refused
 from engine.observe.logs import get_logger
 
 LONGEST_REQUEST = 64 * 1024  # bytes
-_MOST_CLIENTS = 32
+MOST_CLIENTS = 32
 _IDLE_SECONDS = 300.0  # between two requests
 _SEND_SECONDS = 10.0
 
@@ -35,36 +32,6 @@ class RefusedWith(Refused):
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__(str(values.get("error", "refused")))
         self.values = values
-
-
-def bind(path: Path) -> socket.socket:
-    """Listen, for this user alone. A socket that a dead engine left is replaced; raises OSError."""
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # before it exists: there is no moment in which others may open it
-    try:
-        path.unlink(missing_ok=True)
-        with _reachable(path) as name:
-            door.bind(name)
-        door.listen(_MOST_CLIENTS)
-    except OSError:
-        door.close()
-        raise
-    finally:
-        os.umask(mask)
-    return door
-
-
-def connect(path: Path, within: float) -> socket.socket:
-    """A client's end; raises OSError."""
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    door.settimeout(within)
-    try:
-        with _reachable(path) as name:
-            door.connect(name)
-    except OSError:
-        door.close()
-        raise
-    return door
 
 
 class ControlSocket:
@@ -88,7 +55,7 @@ class ControlSocket:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= _MOST_CLIENTS:
+        if len(self._clients) >= MOST_CLIENTS:
             _log.warning("control socket: too many clients")
             writer.transport.abort()
             return
@@ -142,13 +109,3 @@ class ControlSocket:
         except Exception:
             _log.exception("control socket: our fault", op=op)
             return {"ok": False, "error": "internal error, see the log"}
-
-
-@contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """A name for the socket that is short enough however deep the directory lies (sockaddr_un has 108 bytes)."""
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

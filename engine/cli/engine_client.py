@@ -50,7 +50,7 @@ def settings_or_exit(config: Path, overrides: list[str] | None, as_json: bool = 
 
 def ask(settings: Settings, op: str, within: float = _ANSWER_SECONDS, **arguments: Any) -> Any:
     """The engine's answer. Raise NoEngine or EngineRefused."""
-    from engine.app.control_socket import connect
+    from engine.app.unix_door import connect
 
     path = settings.control_socket
     try:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from engine.app.control import CannotStart, Control
-from engine.app.control_socket import RefusedWith, connect
+from engine.app.control_socket import RefusedWith
 from engine.app.link import LinkLost, Refused
+from engine.app.unix_door import connect
 from engine.settings import load_settings
 from engine.stores.generations import current_generation
 from tests.app.tables import ROOT, behave, row, write_config, write_table

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.app import control_socket
+from engine.app import unix_door
 from engine.app.control_socket import LONGEST_REQUEST, ControlSocket, RefusedWith
 from engine.app.link import LinkLost, Refused
 
@@ -33,7 +33,7 @@ async def answer(op: str, arguments: dict[str, Any]) -> object:
 @asynccontextmanager
 async def opened(path: Path, send_seconds: float = 10) -> AsyncIterator[None]:
     doors = ControlSocket(answer, send_seconds)
-    with control_socket.bind(path) as door:
+    with unix_door.bind(path) as door:
         await doors.open(door)
         yield
         await doors.close()
@@ -41,7 +41,7 @@ async def opened(path: Path, send_seconds: float = 10) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def client(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_unix_connection(sock=control_socket.connect(path, 5))
+    reader, writer = await asyncio.open_unix_connection(sock=unix_door.connect(path, 5))
     try:
         yield reader, writer
     finally:
@@ -95,16 +95,16 @@ async def test_a_directory_too_deep_for_a_socket_name(tmp_path: Path) -> None:
 
 
 async def test_what_a_dead_engine_left_is_replaced(tmp_path: Path) -> None:
-    control_socket.bind(tmp_path / "control.sock").close()
+    unix_door.bind(tmp_path / "control.sock").close()
     with pytest.raises(ConnectionRefusedError):
-        control_socket.connect(tmp_path / "control.sock", 5)
+        unix_door.connect(tmp_path / "control.sock", 5)
     async with opened(tmp_path / "control.sock"):
         assert (await asked(tmp_path / "control.sock", b'{"op":"x"}'))[0]["ok"]
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        control_socket.connect(tmp_path / "control.sock", 5)
+        unix_door.connect(tmp_path / "control.sock", 5)
 
 
 async def test_a_request_without_end_is_refused(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ async def test_a_request_without_end_is_refused(tmp_path: Path) -> None:
 async def test_a_client_that_does_not_read_is_let_go_and_the_others_are_served(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with opened(path, send_seconds=0.05):
-        with control_socket.connect(path, 5) as slow:
+        with unix_door.connect(path, 5) as slow:
             slow.sendall(b'{"op":"big"}\n')
             assert (await asked(path, b'{"op":"x"}'))[0]["ok"]
             hung_up = select.poll()
@@ -133,14 +133,14 @@ async def test_too_many_clients(tmp_path: Path) -> None:
         others: list[socket.socket] = []
         try:
             for _ in range(32):
-                others.append(control_socket.connect(path, 5))
+                others.append(unix_door.connect(path, 5))
                 assert await _asks(others[-1])
-            with control_socket.connect(path, 5) as one_too_many:
+            with unix_door.connect(path, 5) as one_too_many:
                 assert not await _asks(one_too_many)
             others.pop().close()
             async with asyncio.timeout(5):
                 while True:  # until the engine has seen that one left
-                    with control_socket.connect(path, 5) as late:
+                    with unix_door.connect(path, 5) as late:
                         if await _asks(late):
                             break
         finally:

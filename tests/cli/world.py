@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from engine.app import control_socket
+from engine.app import unix_door
 from engine.app.control_socket import ControlSocket
 from engine.calls.record import CallRecord, EntryKind
 from engine.cli.main import app
@@ -81,7 +81,7 @@ class World:
             loop = asyncio.get_running_loop()
             stopping.append(lambda: loop.call_soon_threadsafe(stop.set))
             doors = ControlSocket(asynchronously)
-            with control_socket.bind(self.data_dir / "control.sock") as door:
+            with unix_door.bind(self.data_dir / "control.sock") as door:
                 await doors.open(door)
                 opened.set()
                 await stop.wait()
