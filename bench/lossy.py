@@ -51,7 +51,8 @@ async def _batch(number: int, calls: int, conditions: Conditions) -> tuple[int, 
     verdict, sides = run.outcome.verdict, (run.callers_side, run.callees_side)
     lost, doubled, read = (sum(getattr(side, name) for side in sides) for name in ("lost", "doubled", "read"))
     print(
-        f"batch {number + 1}: {verdict.passed} of {calls} complete; of {read} datagrams {lost} lost, {doubled} doubled; "
+        f"batch {number + 1}: {verdict.passed} of {calls} complete; "
+        f"of {read} datagrams {lost} lost, {doubled} doubled; "
         f"SIPp retransmitted {run.outcome.figures.retransmissions}",
         flush=True,
     )

@@ -40,7 +40,7 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """flow.toml. `calls` 0: one for each line of calls.csv. `rate`: calls a second. `hold_ms`: SIPp's -d, the
     length of every <pause/>. `settings`: dotted keys of the configuration for the engine of this flow.
     `record`: fields of every call's record; "" stands for null. `order`: where it stands in the lab.
-    `sipp`: more options for SIPp on both sides."""
+    `patience_s`: how long the callee may go on after the caller. `sipp`: more options for SIPp on both sides."""
 
     proves: str = ""
     order: int = 1000
@@ -49,6 +49,7 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     one_by_one: bool = False
     hold_ms: int = 100
     timeout_s: int = 20
+    patience_s: float = 5
     load: bool = False
     transport: Transport = "udp"
     callee_transport: Transport = "udp"

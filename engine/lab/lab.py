@@ -24,7 +24,6 @@ from engine.settings import Settings
 CALLERS_HOST = "127.0.0.11"  # not the engine's: it is a canary on the callee's side
 TRACED_CALLS = 50  # messages of longer flows are not kept
 
-_CALLEE_PATIENCE_S = 5.0
 _RECORD_PATIENCE_S = 5.0
 _LOOK_S = 0.05
 _PROGRESS_S = 0.5
@@ -147,7 +146,7 @@ class Lab:
             callee = await Sipp.start(_callee_job(flow, folder, self.place), self.processes)
             try:
                 caller_result = await self._run_caller(flow, folder, engine)
-                await callee.finished(_CALLEE_PATIENCE_S)
+                await callee.finished(flow.file.patience_s)
             finally:
                 callee_result = await callee.result()
         else:
