@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bench import processes
 from bench.bindings import Row
 from bench.prober import CALLS_PER_S, Prober
 from bench.processes import CpuTime
@@ -40,6 +41,8 @@ class Sample:
     """INVITE → 180 of the prober's calls"""
     memory_mib: float
     """at the end of the load"""
+    others_percent: float
+    """CPU that neither the server nor SIPp nor the bench used meanwhile, percent of a core"""
 
     @property
     def cpu_us(self) -> float:
@@ -148,9 +151,12 @@ def _load_once(
     # The prober calls from the far end of the table, so that it does not meet SIPp on a number.
     prober = Prober(PROBER_PORT, server.prober_port, rows[-200:], seconds)
     began, before = time.monotonic(), server.cpu()
+    foreign_before = processes.machine_busy() - processes.own_busy() - before.total
     outcome = load.run(server.port, rate - CALLS_PER_S, seconds, beside=prober)
     probes = prober.probes
-    cpu, took = server.cpu().since(before), time.monotonic() - began
+    after, took = server.cpu(), time.monotonic() - began
+    cpu = after.since(before)
+    foreign = processes.machine_busy() - processes.own_busy() - after.total - foreign_before
     calls = outcome.successful + probes.completed
     per_call = 1e6 / max(calls, 1)
     sample = Sample(
@@ -165,6 +171,7 @@ def _load_once(
         calls_per_s=outcome.calls_per_s + CALLS_PER_S,
         delays_ms=probes.delays_ms,
         memory_mib=server.memory_mib(),
+        others_percent=max(0.0, 100 * foreign / took),
     )
     return sample, cpu, took
 

@@ -54,6 +54,20 @@ def cpu_time(pids: list[int]) -> CpuTime:
     return CpuTime(user / TICKS_PER_SECOND, system / TICKS_PER_SECOND)
 
 
+def machine_busy() -> float:
+    """CPU seconds that all processors together have spent on anything, since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal = (
+        int(part) for part in _read(Path("/proc/stat")).split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+
+
+def own_busy() -> float:
+    """CPU seconds of this process and of its children that have ended and been waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 def memory_mib(pids: list[int]) -> float:
     """Resident memory of these processes in MiB, pages that several of them share counted once (PSS)."""
     kib = 0

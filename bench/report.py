@@ -94,6 +94,11 @@ def notes_of(run: Run, titles: dict[str, str], missing: dict[str, str]) -> list[
         if after.records is not None:
             said += f", {after.records:,} records on disk for {after.calls:,} calls"
         notes.append(said + ".")
+    others = [sample.others_percent for sample in run.samples]
+    notes.append(
+        f"Other processes took {median(others):.0f} % of a core meanwhile, at most {max(others):.0f} %: "
+        "above some 10 %, measure again."
+    )
     worst = max((line.spread_percent for line in lines_of(run)), default=0.0)
     notes.append(
         f"The rounds of one server lie up to {worst:.0f} % apart: a difference below that is noise. "
