@@ -1,8 +1,8 @@
 """Rubbish at as much as one core sends (`python -m bench.garbage`), while calls of another peer go on.
 
-A process of its own sends everything of bench.rubbish from an address that no trunk knows; beside it the lab's load
-flow calls, with all of its checks. Exit status 0: every call passed, the engine lived, and it grew by less than what
-is allowed.
+A process of its own sends everything of bench.rubbish from an address that no trunk knows; beside it callers and
+callees that repeat what gets lost (the flow tests/flows/lossy) go on calling, with all of the lab's checks. Exit
+status 0: every call passed, the engine lived, and it grew by less than what is allowed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from bench.engine_state import by_label, signalling_pids, total
 from bench.rubbish import SOURCE
 from engine.lab.flow import Flow, load_flow
 from engine.lab.lab import CALLERS_HOST
-from tests.flows.stage import ENGINE_PORT, ROOT, SCENARIOS, Stage
+from tests.flows.stage import ENGINE_PORT, ROOT, Stage
 
+LOSSY = ROOT / "tests" / "flows" / "lossy"
 ALLOWED_MIB = 64.0
 MOST_SECONDS = 300.0
 
@@ -57,7 +58,7 @@ def main() -> int:
 async def _run(seconds: float, rate: float, trusted: bool) -> int:
     stage = Stage()
     peers = [f"{CALLERS_HOST}/32", f"{stage.host}/32", *([f"{SOURCE}/32"] if trusted else [])]
-    flow = load_flow(SCENARIOS / "load").scaled(rate, round(rate * (seconds + 6)), 1.0)
+    flow = load_flow(LOSSY).scaled(rate, round(rate * (seconds + 6)), 1.0)
     watch = Watch(f"{stage.host}:8700")
     rubbish: asyncio.Task[dict[str, int]] | None = None
 
