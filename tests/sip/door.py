@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.sip.endpoint import Endpoint
+from engine.sip.endpoint import Endpoint, Identifiers
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import Request, Response, parse_message
 from engine.sip.timers import NEVER, TimerValues
@@ -57,7 +57,7 @@ class Given:
 class Door:
     """The core, and the endpoint that it stands behind. `answer` is what every request gets, 0 for nothing."""
 
-    def __init__(self, answer: int = 0) -> None:
+    def __init__(self, answer: int = 0, identifiers: Identifiers | None = None) -> None:
         self.now = 1000.0
         self.answer = answer
         self.given: list[Given] = []
@@ -68,7 +68,7 @@ class Door:
         self.endpoint = Endpoint(
             self,
             TimerValues(),
-            Tokens(),
+            identifiers or Tokens(),
             self.counts,
             self.outbox,
             {"udp": "192.0.2.1:5060", "tcp": "192.0.2.1:5070"},
