@@ -10,7 +10,7 @@ from typing import Final
 from engine.sip.flow import Flow
 
 _LARGEST: Final = 65_535
-_PER_WAKE_UP: Final = 64  # then timers, streams and the control process get their turn
+PER_WAKE_UP: Final = 64  # then timers, streams and the control process get their turn
 # Too large, or no memory for it just now: nothing that tells of the way, so other messages there need not hear.
 _LOST: Final = frozenset((errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM))
 _REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made anew when they speak again
@@ -45,6 +45,10 @@ class UdpSocket:
         return self._socket.fileno()
 
     @property
+    def closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    @property
     def address(self) -> tuple[str, int]:
         """(host, port) it is bound to."""
         host, port = self._socket.getsockname()[:2]
@@ -55,7 +59,7 @@ class UdpSocket:
         arrived: list[tuple[bytes, Flow]] = []
         receive = self._socket.recvfrom
         flows = self._flows
-        for _ in range(_PER_WAKE_UP):
+        for _ in range(PER_WAKE_UP):
             try:
                 data, address = receive(_LARGEST)
             except OSError:  # nothing more (BlockingIOError), or an ICMP error of something sent before
