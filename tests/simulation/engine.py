@@ -134,7 +134,7 @@ class SimulatedEngine:
         world.add(self)
 
     def utc_ms(self) -> int:
-        return EPOCH_MS + int((self.world.now - 1000.0) * 1000)
+        return EPOCH_MS + round((self.world.now - 1000.0) * 1000)
 
     def report(self, where: str, error: Exception) -> None:
         self.faults.append(error)
