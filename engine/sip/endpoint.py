@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import MalformedMessage, Request, Response, parse_message
-from engine.sip.outgoing import OutgoingRequest
+from engine.sip.outgoing import OutgoingRequest, finished
 from engine.sip.phrases import PHRASES, phrase
 from engine.sip.timers import TimerValues, TimerWheel
 from engine.sip.transactions.invite_client import InviteClient
@@ -75,7 +75,9 @@ class Endpoint:
         self._core = core
         self._identifiers = identifiers
         self._tally = tally
-        self._sent_by = sent_by
+        self._via_before_branch = {
+            transport: f"SIP/2.0/{transport.upper()} {address};branch=" for transport, address in sent_by.items()
+        }
         self._tag_key = identifiers.token().encode()
         self._layer = Layer(outbox, self.wheel, timers, tally.retransmission)
 
@@ -171,12 +173,11 @@ class Endpoint:
         `tag` goes into the To unless the request brought one; `headers` are whole lines.
         """
         to = f"{transaction.to};tag={tag}" if tag and not transaction.in_dialog else transaction.to
-        payload = body.encode("utf-8", "surrogateescape")
-        data = (
+        head = (
             f"SIP/2.0 {status} {PHRASES.get(status) or phrase(status)}\r\n"
             f"{transaction.head}To: {to}\r\n{transaction.tail}{headers}"
-            f"Content-Length: {len(payload)}\r\n\r\n"
-        ).encode("utf-8", "surrogateescape") + payload
+        )
+        data = finished(head, body)
         self._tally.sip_response(transaction.method, status, "out", transaction.flow.trunk)
         transaction.send(status, data, now)
         return data
@@ -184,8 +185,7 @@ class Endpoint:
     # --- within ---
 
     def _via(self, flow: Flow, branch: str) -> str:
-        transport = flow.transport
-        return f"SIP/2.0/{transport.upper()} {self._sent_by[transport]};branch={branch};rport"
+        return f"{self._via_before_branch[flow.transport]}{branch};rport"
 
     def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
         vias = response.fields["via"]

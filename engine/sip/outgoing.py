@@ -26,8 +26,7 @@ class OutgoingRequest:
 
     def render(self, via: str) -> bytes:
         """The request as bytes, with `via` as its one Via value."""
-        body = self.body.encode("utf-8", "surrogateescape")
-        return (
+        head = (
             f"{self.method} {self.uri} SIP/2.0\r\n"
             f"Via: {via}\r\n"
             f"{self.routes}"
@@ -37,8 +36,8 @@ class OutgoingRequest:
             f"Call-ID: {self.call_id}\r\n"
             f"CSeq: {self.cseq} {self.method}\r\n"
             f"{self.headers}"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        ).encode("utf-8", "surrogateescape") + body
+        )
+        return finished(head, self.body)
 
     def accompanying(self, method: str, to: str, headers: str = "") -> OutgoingRequest:
         """The CANCEL (9.1) or the ACK to a non-2xx (17.1.1.3) of this INVITE: same Request-URI, From, Call-ID,
@@ -46,3 +45,13 @@ class OutgoingRequest:
         return OutgoingRequest(
             method, self.uri, self.from_, to, self.call_id, self.cseq, routes=self.routes, headers=headers
         )
+
+
+def finished(head: str, body: str) -> bytes:
+    """A message: start line and header lines, each with its CRLF, then Content-Length, the empty line and the body."""
+    if not body:
+        return f"{head}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
+    if body.isascii():
+        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("utf-8", "surrogateescape")
+    payload = body.encode("utf-8", "surrogateescape")
+    return f"{head}Content-Length: {len(payload)}\r\n\r\n".encode("utf-8", "surrogateescape") + payload

@@ -16,8 +16,8 @@ _SHORTEST_WAIT_S = 0.001
 _LAG_PERIOD_S = 0.1
 
 # Under traffic the sockets are polled instead of waited for, as network drivers do: messages come in handfuls, and one
-# wake-up, one journal write and warm caches serve several of them. It delays a message by a millisecond at most.
-_POLL_S = 0.001
+# wake-up, one journal write and warm caches serve several of them. It delays a message by two milliseconds at most.
+_POLL_S = 0.002
 _EMPTY_POLLS = 3  # on end, before waiting for the socket again
 
 

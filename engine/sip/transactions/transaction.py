@@ -13,7 +13,7 @@ from engine.sip.timers import NEVER, Timed, TimerValues, TimerWheel
 Table = dict[tuple[int, int], tuple[int, tuple[int, ...]]]
 
 
-class IllegalInput(AssertionError):
+class IllegalInput(Exception):
     """A machine was given an input that its RFC figure has no row for: our own fault, never a peer's."""
 
 
