@@ -111,12 +111,12 @@ class StreamFramer:
         raise StreamError(kind, messages)
 
 
-_LINE_ENDS: Final = re.compile(rb"(?:\r?\n)++")
+_LINE_ENDS: Final = re.compile(rb"(?:\r?\n)+")
 # The same end of headers that parse_message sees: lone LF counts as a line end.
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 # The value may be folded behind the colon, but may not go on in another line.
 _CONTENT_LENGTH: Final = re.compile(
-    rb"\n(?:content-length|l)[ \t]*+:(?:[ \t]|\r?\n[ \t])*+([^\r\n]*+)(\r?\n[ \t])?+", re.IGNORECASE
+    rb"\n(?:content-length|l)[ \t]*+:[ \t]*+(?:\r?\n[ \t]++)*([^\r\n]*+)(\r?\n[ \t])?", re.IGNORECASE
 )
 
 

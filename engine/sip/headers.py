@@ -137,7 +137,7 @@ def first_of_list(text: str) -> str:
 
 
 PLAIN_NAME_ADDR: Final = re.compile(
-    rf'(?:"([^"\\\x00-\x1f\x7f]*+)"|([{TOKEN_CHARS}]++(?: [{TOKEN_CHARS}]++)*+))? ?+'
+    rf'(?:"([^"\\\x00-\x1f\x7f]*+)"|([{TOKEN_CHARS}]++(?: [{TOKEN_CHARS}]++)*))? ?+'
     r"<([A-Za-z][A-Za-z0-9+.\-]*+:[A-Za-z0-9\-_.!~*'()&=+$,;?/%:@\[\]]++)>"
     rf"(?:;tag=([{TOKEN_CHARS}]++))?"
 )
@@ -146,7 +146,7 @@ PLAIN_NAME_ADDR: Final = re.compile(
 
 _PLAIN_VIA: Final = re.compile(
     r"SIP/2\.0/([A-Z]++) ([a-z0-9][a-z0-9.\-]*+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?"
-    rf"(;rport)?+;branch=([{TOKEN_CHARS}]++)((?:;(?:rport(?:=[0-9]++)?|received=[0-9.]++))*+)"
+    rf"(;rport)?;branch=([{TOKEN_CHARS}]++)((?:;(?:rport(?:=[0-9]++)?|received=[0-9.]++))*)"
 )
 
 _PARAM: Final = re.compile(
@@ -171,7 +171,9 @@ _TO_ESCAPE: Final = re.compile(r'["\\\x00-\x08\x0a-\x1f\x7f]')
 # nothing is looked at twice.
 _ELEMENT: Final = {
     separator: re.compile(
-        rf'((?:[^"<{separator}]++|"(?:[^"\\]|\\.?)*+(?:"|\Z)|<[^>]*+(?:>|\Z))*+)({separator}|\Z)', re.DOTALL
+        rf'((?:[^"<{separator}]++|"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*(?:"|\Z)|<[^>]*+(?:>|\Z))*)'
+        rf"({separator}|\Z)",
+        re.DOTALL,
     )
     for separator in (",", ";")
 }

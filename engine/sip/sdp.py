@@ -131,7 +131,7 @@ def _tidy(text: str) -> str:
 _MEDIA: Final = re.compile(
     r"m=[A-Za-z][A-Za-z\-]{0,31} ([0-9]{1,5})(?:/[0-9]{1,3})? [A-Za-z]{1,16}"
     r"(?:/(?![0-9]{7})[A-Za-z0-9]{1,16}+){0,5}"
-    r"(?: (?:[0-9]{1,3}+|(?![A-Za-z0-9\-]*[0-9]{5})[A-Za-z][A-Za-z0-9\-]{0,30}+|\*))++"
+    r"(?: (?:[0-9]{1,3}+|(?![A-Za-z0-9\-]*[0-9]{5})[A-Za-z][A-Za-z0-9\-]{0,30}+|\*))+"
 )
 # RFC 4566 section 5.7: an address, a multicast with TTL and count, or a host name; no name with a long
 # number.
@@ -168,7 +168,7 @@ _ATTRIBUTES: Final[dict[str, re.Pattern[str]]] = {
     "fmtp": re.compile(
         r"(?:[0-9]{1,3}|[A-Za-z][A-Za-z\-]{0,31}|\*) "
         r"(?!.*(?<![0-9A-Za-z])[0-9]{9,}+(?![0-9A-Za-z]))"
-        r"(?:[A-Za-z0-9 ;=,/+\-_*\"|]|(?<=[0-9])(?<!\.[0-9])(?<!\.[0-9]{2})(?<!\.[0-9]{3})\.(?=[0-9]))++"
+        r"(?:[A-Za-z0-9 ;=,/+\-_*\"|]++|(?<=[0-9])(?<!\.[0-9])(?<!\.[0-9]{2})(?<!\.[0-9]{3})\.(?=[0-9]))+"
     ),
     "ptime": _DECIMAL,
     "maxptime": _DECIMAL,

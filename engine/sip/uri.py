@@ -67,9 +67,9 @@ class TelUri:
 
 
 PLAIN_SIP_URI: Final = re.compile(
-    r"sips?:(?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++@)?"
+    r"sips?:(?:(?!@)[A-Za-z0-9\-_.!~*'()&=+$,;?/]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-_.!~*'()&=+$,;?/]*+)*@)?"
     r"[A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?"
-    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?){0,64}+"
+    r"(?:;[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++(?:=[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++)?){0,64}"
 )
 """The usual `sip:` or `sips:` URI. What it refuses may still be right: `parse_uri` decides."""
 
@@ -144,14 +144,14 @@ _PARAM_CHARACTERS: Final = rf"{_UNRESERVED}\[\]/:&+$"
 _HEADER_CHARACTERS: Final = rf"{_UNRESERVED}\[\]/?:+$&="
 
 _USER: Final = re.compile(
-    rf"((?:[{_USER_CHARACTERS}]++|{ESCAPED})++)(?::((?:[{_PASSWORD_CHARACTERS}]++|{ESCAPED})*+))?"
+    rf"((?:[{_USER_CHARACTERS}]++|{ESCAPED})+)(?::((?:[{_PASSWORD_CHARACTERS}]++|{ESCAPED})*))?"
 )
 _HOST_PORT: Final = re.compile(rf"({HOST})(?::([0-9]{{1,5}}))?")
 # "=" inside a value is no grammar, but routes with base64 in them carry it.
 _PARAM: Final = re.compile(
-    rf"(?:[{_PARAM_CHARACTERS}]++|{ESCAPED})++(?:=(?:[{_PARAM_CHARACTERS}=]++|{ESCAPED})*+)?"
+    rf"(?:[{_PARAM_CHARACTERS}]++|{ESCAPED})+(?:=(?:[{_PARAM_CHARACTERS}=]++|{ESCAPED})*)?"
 )
-_HEADERS: Final = re.compile(rf"(?:[{_HEADER_CHARACTERS}]++|{ESCAPED})++")
+_HEADERS: Final = re.compile(rf"(?:[{_HEADER_CHARACTERS}]++|{ESCAPED})+")
 
 _USER_UNSAFE: Final = re.compile(rf"[^{_USER_CHARACTERS}]+")
 _PASSWORD_UNSAFE: Final = re.compile(rf"[^{_PASSWORD_CHARACTERS}]+")
