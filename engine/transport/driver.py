@@ -86,6 +86,8 @@ class Driver:
         for socket in self._udp:
             self._loop.remove_reader(socket.fileno())
             socket.close()
+        self._udp.clear()
+        self._armed = 0.0  # earlier than any deadline: no timer is set any more
         for timer in (self._timer, self._lag_timer):
             if timer is not None:
                 timer.cancel()
