@@ -38,9 +38,10 @@ class BadFlow(ValueError):
 
 class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """flow.toml. `calls` 0: one for each line of calls.csv. `rate`: calls a second. `hold_ms`: SIPp's -d, the
-    length of every <pause/>. `settings`: dotted keys of the configuration for the engine of this flow.
-    `record`: fields of every call's record; "" stands for null. `order`: where it stands in the lab.
-    `patience_s`: how long the callee may go on after the caller. `sipp`: more options for SIPp on both sides."""
+    length of every <pause/>. `patience_s`: how long the callee may go on after the caller. `sipp`: more options
+    for SIPp on both sides. `settings`: dotted keys of the configuration for this flow's engine; {callee_host} in
+    them is where the lab has put the callee. `record`: fields of every call's record; "" stands for null.
+    `order`: where it stands in the lab."""
 
     proves: str = ""
     order: int = 1000
@@ -86,9 +87,12 @@ class Flow:
     def has_callee(self) -> bool:
         return (self.folder / CALLEE).is_file()
 
-    def overrides(self) -> tuple[str, ...]:
+    def overrides(self, callee_host: str) -> tuple[str, ...]:
         """The flow's settings as `--set` wants them (JSON's scalars and lists are TOML's)."""
-        return tuple(f"{key}={json.dumps(value)}" for key, value in sorted(self.file.settings.items()))
+        settings = sorted(self.file.settings.items())
+        return tuple(
+            f"{key}={json.dumps(value)}".replace("{callee_host}", callee_host) for key, value in settings
+        )
 
     def scaled(self, rate: float | None, calls: int | None, hold_s: float | None) -> Flow:
         """The same flow with another rate, number of calls or hold time, and time enough for it."""

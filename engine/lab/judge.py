@@ -17,6 +17,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TIMES = ("setup_time", "ringing_time", "answer_time", "release_time")
 _REAL_NUMBERS = ("caller", "callee")
 _MOST_PROBLEMS = 12
+_REMARKS = ("Continuing call on unexpected message", "Dead call")
 
 
 @dataclass(slots=True)
@@ -179,5 +180,6 @@ def _time_faults(record: Record) -> list[str]:
 
 
 def _distinct(errors: Sequence[str]) -> list[str]:
-    counted = Counter(errors)
+    """Each once; what only says that a message was ignored comes last."""
+    counted = Counter(sorted(errors, key=lambda error: error.startswith(_REMARKS)))
     return [error if times == 1 else f"{error} ({times} times)" for error, times in counted.items()]

@@ -15,7 +15,7 @@ from engine.lab.judge import Verdict, call_id_pattern, is_of_flow, judge
 from engine.lab.processes import Processes
 from engine.lab.records import LabRecords, now_ms
 from engine.lab.scenario import expanded
-from engine.lab.sipp import Sipp, SippJob, SippResult
+from engine.lab.sipp import Sipp, SippFailed, SippJob, SippResult
 from engine.lab.sockets import SilentCallee, free_port
 from engine.records.query import Record
 from engine.routing.next_hop import NextHop
@@ -71,10 +71,10 @@ class Figures:
     """What a flow measured: SIPp's retransmissions on both sides, PDD in milliseconds at the caller, CPU of all the
     engine's processes per call in microseconds, their memory in bytes."""
 
-    retransmissions: int
-    pdd_ms: tuple[float, ...]
-    cpu_us_per_call: float
-    memory: int
+    retransmissions: int = 0
+    pdd_ms: tuple[float, ...] = ()
+    cpu_us_per_call: float = 0.0
+    memory: int = 0
 
 
 @dataclass(slots=True)
@@ -89,6 +89,15 @@ class Outcome:
     @property
     def passed(self) -> bool:
         return not self.verdict.problems
+
+
+@dataclass(slots=True)
+class _Sides:
+    """What both sides of a flow came to; `stray` is what arrived where nobody should be called."""
+
+    caller: SippResult
+    callee: SippResult | None
+    stray: Sequence[bytes]
 
 
 @dataclass(slots=True)
@@ -137,36 +146,38 @@ class Lab:
     async def _run_flow(self, flow: Flow, engine: Engine, records: LabRecords) -> Outcome:
         folder = self.folder / flow.name
         self._lay_out(flow, folder)
-        before = engine.usage()
-        since = now_ms()
-        stray: list[bytes] = []
-        callee_result: SippResult | None = None
+        before, since = engine.usage(), now_ms()
         self.watch(flow, 0)
-        if flow.has_callee:
-            callee = await Sipp.start(_callee_job(flow, folder, self.place), self.processes)
-            try:
-                caller_result = await self._run_caller(flow, folder, engine)
-                await callee.finished(flow.file.patience_s)
-            finally:
-                callee_result = await callee.result()
-        else:
-            silent = await SilentCallee.at(*self.place.callee)
-            try:
-                caller_result = await self._run_caller(flow, folder, engine)
-            finally:
-                await silent.close()
-            stray = silent.received
+        try:
+            sides = await self._run_sides(flow, folder, engine)
+        except SippFailed as error:
+            return Outcome(flow, Verdict(flow.calls, problems=[str(error)]), folder, Figures())
         after = engine.usage()
         found = await _records_of(flow, records, since, engine)
-        verdict = judge(flow, caller_result, callee_result, stray, found)
         figures = Figures(
-            retransmissions=caller_result.retransmissions
-            + (0 if callee_result is None else callee_result.retransmissions),
-            pdd_ms=tuple(sorted(caller_result.times_ms.get("pdd", []))),
-            cpu_us_per_call=(after.cpu_s - before.cpu_s) * 1e6 / max(1, flow.calls),
+            retransmissions=sum(
+                side.retransmissions for side in (sides.caller, sides.callee) if side is not None
+            ),
+            pdd_ms=tuple(sorted(sides.caller.times_ms.get("pdd", []))),
+            cpu_us_per_call=(after.cpu_s - before.cpu_s) * 1e6 / flow.calls,
             memory=after.memory,
         )
-        return Outcome(flow, verdict, folder, figures)
+        return Outcome(flow, judge(flow, sides.caller, sides.callee, sides.stray, found), folder, figures)
+
+    async def _run_sides(self, flow: Flow, folder: Path, engine: Engine) -> _Sides:
+        if not flow.has_callee:
+            silent = await SilentCallee.at(*self.place.callee)
+            try:
+                return _Sides(await self._run_caller(flow, folder, engine), None, silent.received)
+            finally:
+                await silent.close()
+        callee = await Sipp.start(_callee_job(flow, folder, self.place), self.processes)
+        try:
+            caller_result = await self._run_caller(flow, folder, engine)
+            await callee.finished(flow.file.patience_s)
+        finally:
+            callee_result = await callee.result()
+        return _Sides(caller_result, callee_result, [])
 
     async def _run_caller(self, flow: Flow, folder: Path, engine: Engine) -> SippResult:
         caller = await Sipp.start(_caller_job(flow, folder, self.place), self.processes)
@@ -193,11 +204,11 @@ def _by_engine(flows: Sequence[Flow], place: Place) -> list[tuple[tuple[str, ...
     """Flows by the overrides that their engine needs."""
 
     def overrides(flow: Flow) -> tuple[str, ...]:
-        if flow.file.callee_transport == "udp":
-            return flow.overrides()
         host, port = place.callee
+        if flow.file.callee_transport == "udp":
+            return flow.overrides(host)
         hop = f"{flow.file.callee_transport}://{host}:{port}"
-        return (*flow.overrides(), f'trunks.{place.trunk}.next_hops=["{hop}"]')
+        return (*flow.overrides(host), f'trunks.{place.trunk}.next_hops=["{hop}"]')
 
     ordered = sorted(flows, key=lambda flow: (overrides(flow), flow.file.order, flow.name))
     return [(key, list(group)) for key, group in groupby(ordered, overrides)]

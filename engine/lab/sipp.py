@@ -23,6 +23,10 @@ class SippMissing(RuntimeError):
     """There is no `sipp` on this machine."""
 
 
+class SippFailed(RuntimeError):
+    """SIPp ended before it could do anything; the text says what it said."""
+
+
 @dataclass(slots=True, frozen=True)
 class SippJob:
     """One run. `role` names its files; `folder` holds the scenario `<role>.xml`, and receives every log.
@@ -99,7 +103,7 @@ class Sipp:
 
     @staticmethod
     async def start(job: SippJob, processes: Processes) -> Sipp:
-        """Start it; a callee is waited for until its socket is bound. Raises SippMissing."""
+        """Start it; a callee is waited for until its socket is bound. Raises SippMissing, SippFailed."""
         program = shutil.which("sipp")
         if program is None:
             raise SippMissing("sipp is not installed: apt-get install sip-tester (make setup does it)")
@@ -134,9 +138,11 @@ class Sipp:
         host, port = self.job.local
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _BIND_PATIENCE_S
-        while not listening(self.job.transport, host, port) and loop.time() < deadline:
-            if await self.finished(0.02):
-                return
+        while not listening(self.job.transport, host, port):
+            if loop.time() > deadline or await self.finished(0.02):
+                result = await self.result()
+                said = "; ".join(result.errors) or f"exit status {result.status}"
+                raise SippFailed(f"SIPp ({self.job.role}) did not begin to listen on {host}:{port}: {said}")
 
 
 def read_result(job: SippJob) -> SippResult:

@@ -114,6 +114,21 @@ def test_a_flow_that_does_not_pass_is_explained(tmp_path: Path) -> None:
 @pytest.mark.sipp
 @pytest.mark.slow
 @pytest.mark.xdist_group("sipp")
+def test_a_scenario_that_sipp_refuses_fails_its_flow_at_once(tmp_path: Path) -> None:
+    own = tmp_path / "refused"
+    own.mkdir()
+    for name in ("uac.xml", "uas.xml"):
+        (own / name).write_text('<scenario name="x"><recv request="INVITE"><action>\n</scenario>')
+    done = lab(tmp_path, str(own), "one_way", "--json")
+    assert done.returncode == 1
+    refused, other = json.loads(done.stdout)["flows"]
+    assert "did not begin to listen" in refused["problems"][0]
+    assert (refused["passed"], other["passed"]) == (0, 1)
+
+
+@pytest.mark.sipp
+@pytest.mark.slow
+@pytest.mark.xdist_group("sipp")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_when_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(

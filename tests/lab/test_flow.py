@@ -38,9 +38,9 @@ def test_calls_are_as_many_as_lines_and_begin_again(tmp_path: Path) -> None:
 
 
 def test_settings_become_overrides(tmp_path: Path) -> None:
-    toml = '[settings]\n"sip.t1_ms" = 100\n"trunks.pstn.next_hops" = ["udp://127.0.0.1:1"]\n'
+    toml = '[settings]\n"sip.t1_ms" = 100\n"trunks.pstn.next_hops" = ["udp://{callee_host}:1"]\n'
     flow = load_flow(folder_with(tmp_path, flow_toml=toml))
-    assert flow.overrides() == ("sip.t1_ms=100", 'trunks.pstn.next_hops=["udp://127.0.0.1:1"]')
+    assert flow.overrides("127.0.0.9") == ("sip.t1_ms=100", 'trunks.pstn.next_hops=["udp://127.0.0.9:1"]')
 
 
 def test_a_scaled_flow_gets_the_time_that_it_needs(tmp_path: Path) -> None:
