@@ -43,6 +43,7 @@ from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
 from engine.observe.tally import Tally
 from engine.records.journal import Journal
 from engine.records.sealed_record import RecordCodec
+from engine.routing.number_plan import NumberPlan
 from engine.routing.settings import TrunkSettings
 from engine.routing.trunks import Trunk, TrunkTable
 from engine.sealing.cipher import Sealer
@@ -119,7 +120,8 @@ def whole(rows: list[Row], directory: Path) -> Composition:
     sealer, tokens = Sealer(keys), LookupTokens(keys.lookup)
     csv = directory / "bindings.csv"
     write_engine_table(csv, rows)
-    switch_current(directory, build_table(directory, csv, sealer, tokens, time.time()).generation)
+    ours = NumberPlan(["700"], []).fault
+    switch_current(directory, build_table(directory, csv, sealer, tokens, time.time(), ours).generation)
     table = BindingTable.open(directory, sealer, tokens, lambda _: None)
     journal = Journal.open(directory / "records", time.time(), 20)
     tally = Tally()

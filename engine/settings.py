@@ -19,6 +19,7 @@ from engine.calls.settings import CallSettings
 from engine.numbering.settings import NumberingSettings
 from engine.observe.settings import LogSettings
 from engine.records.settings import RecordSettings
+from engine.routing.number_plan import NumberPlan
 from engine.routing.settings import TrunkSettings, check_trunks
 from engine.sealing.settings import SealingSettings
 from engine.sip.settings import SipSettings
@@ -50,6 +51,10 @@ class Settings:
     def control_socket(self) -> Path:
         """Where the commands reach the running engine."""
         return self.data_dir / "control.sock"
+
+    def number_plan(self) -> NumberPlan:
+        """Whose each 700 number is."""
+        return NumberPlan.of(self.numbering.own_prefixes, self.trunks)
 
     def check(self) -> list[tuple[str, str]]:
         """What is wrong beyond one room, as (dotted key, what)."""

@@ -68,12 +68,14 @@ class Control:
         self._overrides = overrides
         self._settings = settings
         self._keys_dir = settings.sealing.directory(settings.data_dir)
+        self._plan = settings.number_plan()
         self._notifier = Notifier.from_environment()
         self._metrics = Metrics(version("mask700"))
         self._signalling = SignallingChild(config, overrides, module)
         self._loader = TableLoader(
             settings.data_dir,
             self._keys_dir,
+            self._plan,
             settings.control.build_timeout_s,
             self._switch,
             self._metrics.reloaded,
@@ -136,7 +138,9 @@ class Control:
     async def _first_table(self) -> None:
         """Load the configured table when there is none that can be read."""
         table = self._settings.bindings.table
-        fault = await asyncio.to_thread(fault_of_current_table, self._settings.data_dir, self._keys_dir)
+        fault = await asyncio.to_thread(
+            fault_of_current_table, self._settings.data_dir, self._keys_dir, self._plan
+        )
         if fault is None:
             return
         if not table:

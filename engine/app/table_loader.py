@@ -19,6 +19,7 @@ from engine.app import build_command
 from engine.app.link import LinkLost, Refused
 from engine.calls.ports import BindingsUnavailable
 from engine.observe.logs import get_logger
+from engine.routing.number_plan import NumberPlan
 from engine.stores import generations
 
 MOST_PROBLEMS = 1000  # told at once; the rest is counted
@@ -74,15 +75,18 @@ class TableLoader:
         self,
         data_dir: Path,
         keys_dir: Path,
+        plan: NumberPlan,
         build_seconds: float,
         switch: Switch,
         counted: Callable[[str], None],
-        command: Callable[[Path, Path, Path], list[str]] = build_command.command,
+        command: Callable[[Path, Path, Path, NumberPlan], list[str]] = build_command.command,
     ) -> None:
-        """`switch` makes the signalling process read a generation; `counted` hears "loaded", "rejected" or
-        "failed"; `command` is what builds: (data, keys, table) → argv."""
+        """`plan` is the one that calls are decided by; `switch` makes the signalling process read a generation;
+        `counted` hears "loaded", "rejected" or "failed"; `command` is what builds: (data, keys, table, plan) →
+        argv."""
         self._data_dir = data_dir
         self._keys_dir = keys_dir
+        self._plan = plan
         self._build_seconds = build_seconds
         self._switch = switch
         self._counted = counted
@@ -152,7 +156,7 @@ class TableLoader:
     async def _build(self, table: Path) -> _Report:
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command(self._data_dir, self._keys_dir, table),
+                *self._command(self._data_dir, self._keys_dir, table, self._plan),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

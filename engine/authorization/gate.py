@@ -7,13 +7,13 @@ A stranger is refused as if nobody were bound on the number: same status, cause 
 look-up. Only the record tells them apart (unless the policy says that strangers get 403).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.authorization.reason import ANSWER, Answer, Reason
 from engine.numbering.binding import Found, NumberBinding
 from engine.numbering.numbers import Dialled, DialledKind, MaskedNumber, RealNumber
 from engine.numbering.translation import Translation, Untranslatable, translate
+from engine.routing.number_plan import OURS, NumberPlan
 from engine.routing.trunks import Trunk, TrunkTable
 
 
@@ -75,7 +75,10 @@ class Gate:
 
     def __init__(self, policy: Policy, trunks: TrunkTable) -> None:
         self._trunks = trunks
-        self._own_prefixes = _longest_first(policy.own_prefixes)
+        self._plan = NumberPlan(
+            policy.own_prefixes,
+            [(prefix, trunk.name) for trunk in trunks.trunks for prefix in trunk.prefixes],
+        )
         self._refusals = {reason: _refused(reason, answer) for reason, answer in ANSWER.items()}
         if policy.strangers == "403":
             self._refusals[Reason.NOT_A_PARTY] = Refused(Reason.NOT_A_PARTY, 403, 21)
@@ -99,15 +102,15 @@ class Gate:
         if number is None:
             incomplete = attempt.dialled.kind == DialledKind.INCOMPLETE
             return self._refusals[Reason.INCOMPLETE_NUMBER if incomplete else Reason.NOT_BOUND]
-        own = self._own_prefix_length(number)
-        carrier = self._trunks.interconnect(number, own)
-        if carrier is not None:
-            if not carrier.enabled:
-                return self._refusals[Reason.TRUNK_DOWN]
-            return Interconnected(carrier, number)
-        if own == 0:
+        below = self._plan.carrier_prefix(number)
+        if below == OURS:
+            return Ask(number, caller)
+        if below is None:
             return self._refusals[Reason.NOT_BOUND]
-        return Ask(number, caller)
+        carrier = self._trunks.interconnect(below)
+        if carrier is None or not carrier.enabled:
+            return self._refusals[Reason.TRUNK_DOWN]
+        return Interconnected(carrier, number)
 
     def decide(self, attempt: Attempt, found: Found, utc: float) -> Admitted | Refused:
         """Step 4 for an attempt that was screened to `Ask`: party, expiry, direction, call-back, then the way
@@ -134,19 +137,6 @@ class Gate:
         if trunk is None:
             return self._refusals[Reason.TRUNK_DOWN]
         return Admitted(binding, translation, trunk)
-
-    def _own_prefix_length(self, number: MaskedNumber) -> int:
-        """Digits of the longest own prefix of `number`, 0 for none. A trunk's prefix must be longer than it:
-        on a tie the number is ours, because sending our own numbers away would show callers to another
-        carrier."""
-        for prefix in self._own_prefixes:
-            if number.digits.startswith(prefix):
-                return len(prefix)
-        return 0
-
-
-def _longest_first(prefixes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(prefixes, key=len, reverse=True))
 
 
 def _refused(reason: Reason, answer: Answer) -> Refused:

@@ -41,6 +41,8 @@ def check(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: Overri
     """Name every mistake in configuration and table."""
     import time
 
+    from engine.numbering.numbers import MASKED_PREFIX
+    from engine.routing.number_plan import NumberPlan
     from engine.settings import examine_settings
     from engine.stores.table_file import read_table
 
@@ -53,7 +55,10 @@ def check(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: Overri
     rows = 0
     table = settings.bindings.table
     if table:
-        read = read_table(Path(table), time.time())
+        plan = settings.number_plan()
+        if any(one.key.startswith(("numbering", "trunks")) for one in problems):
+            plan = NumberPlan([MASKED_PREFIX], [])  # else every row would be named for one wrong prefix
+        read = read_table(Path(table), time.time(), plan.fault)
         rows = len(read.rows)
         for one in read.problems:
             found.append(

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.numbering.numbers import MASKED_PREFIX, MaskedNumber, RealNumber
+from engine.numbering.numbers import MASKED_PREFIX, RealNumber
 from engine.routing.next_hop import NextHop as NextHop
 from engine.routing.settings import TrunkSettings as TrunkSettings
 from engine.routing.settings import prefix_digits
@@ -46,8 +46,8 @@ class TrunkTable:
     def __init__(self, trunks: Iterable[Trunk]) -> None:
         self.trunks: tuple[Trunk, ...] = tuple(trunks)
         self._networks = _Networks(self.trunks)
-        self._real_prefixes = _Prefixes(self.trunks, masked=False)
-        self._masked_prefixes = _Prefixes(self.trunks, masked=True)
+        self._real_prefixes = _RealPrefixes(self.trunks)
+        self._masked_prefixes = _by_prefix(self.trunks, masked=True)
 
     def by_source(self, host: str) -> Trunk | None:
         """The trunk that `host` (an IP address) belongs to: the longest network wins, then the order of the
@@ -62,21 +62,20 @@ class TrunkTable:
         leaves its numbers to shorter prefixes."""
         return self._real_prefixes.first_enabled(number.digits)
 
-    def interconnect(self, number: MaskedNumber, longer_than: int = 0) -> Trunk | None:
-        """The trunk of the carrier that this 700 number belongs to: the longest 700 prefix decides, and must
-        have more than `longer_than` digits.
+    def interconnect(self, prefix: str) -> Trunk | None:
+        """The trunk of the carrier that has the 700 numbers below `prefix` (`NumberPlan.carrier_prefix`).
 
         Of several trunks with that prefix the first enabled one. When all are disabled the first is answered
         all the same: the number is still that carrier's, neither ours nor that of a carrier with a shorter
         prefix.
         """
-        trunks = self._masked_prefixes.longest(number.digits)
-        if trunks is None or len(trunks.prefix) <= longer_than:
+        members = self._masked_prefixes.get(prefix)
+        if members is None:
             return None
-        for trunk in trunks.members:
+        for trunk in members:
             if trunk.enabled:
                 return trunk
-        return trunks.members[0]
+        return members[0]
 
     def named(self, name: str) -> Trunk | None:
         """The trunk of that name."""
@@ -86,42 +85,32 @@ class TrunkTable:
         return None
 
 
-@dataclass(slots=True)
-class _Below:
-    """The trunks that name one prefix, in order."""
-
-    prefix: str
-    members: list[Trunk]
-
-
-class _Prefixes:
+class _RealPrefixes:
     """Prefixes by length: a look-up costs one dict access per length in use."""
 
-    def __init__(self, trunks: Iterable[Trunk], masked: bool) -> None:
-        self._below: dict[str, _Below] = {}
-        for trunk in trunks:
-            for prefix in trunk.prefixes:
-                if prefix.startswith(MASKED_PREFIX) == masked:
-                    self._below.setdefault(prefix, _Below(prefix, [])).members.append(trunk)
+    def __init__(self, trunks: Iterable[Trunk]) -> None:
+        self._below = _by_prefix(trunks, masked=False)
         self._lengths = sorted({len(prefix) for prefix in self._below}, reverse=True)
-
-    def longest(self, digits: str) -> _Below | None:
-        """The trunks with the longest prefix of `digits`."""
-        for length in self._lengths:
-            below = self._below.get(digits[:length])
-            if below is not None:
-                return below
-        return None
 
     def first_enabled(self, digits: str) -> Trunk | None:
         """The first enabled trunk, longest prefix first."""
         for length in self._lengths:
             below = self._below.get(digits[:length])
             if below is not None:
-                for trunk in below.members:
+                for trunk in below:
                     if trunk.enabled:
                         return trunk
         return None
+
+
+def _by_prefix(trunks: Iterable[Trunk], masked: bool) -> dict[str, list[Trunk]]:
+    """The trunks that name each prefix, in order."""
+    below: dict[str, list[Trunk]] = {}
+    for trunk in trunks:
+        for prefix in trunk.prefixes:
+            if prefix.startswith(MASKED_PREFIX) == masked:
+                below.setdefault(prefix, []).append(trunk)
+    return below
 
 
 class _Networks:

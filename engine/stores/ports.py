@@ -1,8 +1,14 @@
-"""What the stores need of the sealing room; the composition root hands it in."""
+"""What the stores need of other rooms; the composition root hands it in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from engine.numbering.numbers import MaskedNumber
+
+# What keeps a 700 number from being bound here, "" when nothing does: `engine.routing.number_plan.NumberPlan.fault`.
+NumberFault = Callable[[MaskedNumber], str]
 
 
 class Sealing(Protocol):

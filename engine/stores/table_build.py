@@ -21,7 +21,7 @@ from engine.calls.ports import BindingsUnavailable
 from engine.numbering.binding import Model, NumberBinding
 from engine.numbering.numbers import RealNumber
 from engine.stores import binding_codec, generations
-from engine.stores.ports import Sealing, Tokens
+from engine.stores.ports import NumberFault, Sealing, Tokens
 from engine.stores.table_file import Problem, TableReader
 
 _ENTRIES_PER_TRANSACTION = 10_000  # bounds the memory that dirty pages take, and what one sync has to write
@@ -60,13 +60,16 @@ class BuildResult:
     previous: str = ""
 
 
-def build_table(data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, now: float) -> BuildResult:
-    """Build the next generation; `now` (unix seconds) divides live from expired.
+def build_table(
+    data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, now: float, number_fault: NumberFault
+) -> BuildResult:
+    """Build the next generation; `now` (unix seconds) divides live from expired, `number_fault` our 700 numbers
+    from others.
 
     Raises TableRejected (all problems at once) or TableNotBuilt; nothing is left behind then.
     """
     content = _Content(tokens)
-    reader = TableReader(table, now)
+    reader = TableReader(table, now, number_fault)
     for row in reader:
         if not reader.problems:
             content.add(row.binding, now)
@@ -92,12 +95,15 @@ def build_table(data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, n
 
 
 def build_report(
-    data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, now: float
+    data_dir: Path, table: Path, sealing: Sealing, tokens: Tokens, now: float, number_fault: NumberFault
 ) -> dict[str, object]:
     """`build_table` for a process that prints one JSON value: {"ok": true, "result": {…}}, {"ok": false,
     "problems": [{line, column, reason}…]} or {"ok": false, "error": "…"}."""
     try:
-        return {"ok": True, "result": asdict(build_table(data_dir, table, sealing, tokens, now))}
+        return {
+            "ok": True,
+            "result": asdict(build_table(data_dir, table, sealing, tokens, now, number_fault)),
+        }
     except TableRejected as rejected:
         return {"ok": False, "problems": [asdict(problem) for problem in rejected.problems]}
     except TableNotBuilt as error:

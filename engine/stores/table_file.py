@@ -19,6 +19,7 @@ from engine.calls.rfc3339 import parse_time
 from engine.numbering.binding import Direction, Model, NumberBinding
 from engine.numbering.numbers import DialledKind, MaskedNumber, RealNumber, parse_dialled, parse_real
 from engine.stores.live_pairs import LivePairs
+from engine.stores.ports import NumberFault
 
 COLUMNS = ("model", "x", "y", "a", "b", "expires_at", "direction", "max_duration_s", "tenant", "order_id")
 DEFAULT_TENANT = "default"
@@ -63,9 +64,10 @@ class TableRead:
     problems: list[Problem]
 
 
-def read_table(path: Path, now: float) -> TableRead:
-    """The whole table. `now` (unix seconds) tells which bindings are live, hence can collide."""
-    reader = TableReader(path, now)
+def read_table(path: Path, now: float, number_fault: NumberFault) -> TableRead:
+    """The whole table. `now` (unix seconds) tells which bindings are live, hence can collide; `number_fault`
+    which 700 numbers no call would ever be looked up on."""
+    reader = TableReader(path, now, number_fault)
     rows = list(reader)
     return TableRead(rows, reader.problems)
 
@@ -73,10 +75,11 @@ def read_table(path: Path, now: float) -> TableRead:
 class TableReader:
     """Iterates over the rows that are good by themselves; `problems` is complete when that is over."""
 
-    def __init__(self, path: Path, now: float) -> None:
+    def __init__(self, path: Path, now: float, number_fault: NumberFault) -> None:
         self.problems: list[Problem] = []
         self._path = path
         self._now = now
+        self._number_fault = number_fault
         self._pairs = LivePairs()
         self._numbers: dict[str, MaskedNumber | str] = {}
         self._expiry: tuple[str, float | None] = ("", None)
@@ -207,7 +210,7 @@ class TableReader:
                 self._numbers.clear()
             dialled = parse_dialled(text)
             if dialled.number is not None:
-                number = dialled.number
+                number = self._number_fault(dialled.number) or dialled.number
             elif dialled.kind == DialledKind.INCOMPLETE:
                 number = f"is a 700 number of {len(dialled.digits)} digits instead of 15"
             else:

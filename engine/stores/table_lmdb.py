@@ -125,6 +125,20 @@ class BindingTable:
         finally:
             generation.release()
 
+    def numbers(self) -> Iterator[MaskedNumber]:
+        """Every 700 number that somebody is bound on, in order."""
+        if self._generation is None:
+            return
+        generation = self._generation.acquire()
+        try:
+            with generation.env.begin() as txn, txn.cursor(generation.numbers) as cursor:
+                for digits in cursor.iternext(values=False):
+                    yield MaskedNumber(digits.decode())
+        except (lmdb.Error, ValueError) as error:
+            raise _unreadable(generation, error) from None
+        finally:
+            generation.release()
+
     def stats(self) -> TableStats:
         """What is in the table."""
         generation = self._generation

@@ -130,6 +130,34 @@ async def test_a_bad_table_at_the_first_start_is_no_start(tmp_path: Path) -> Non
         await engine.task
 
 
+CARRIER = 'trunks.carrier={peers=["127.0.0.2"], next_hops=["udp://127.0.0.1:5091"], prefixes=["70010"]}'
+
+
+async def test_numbers_that_became_a_carriers_are_no_start(tmp_path: Path) -> None:
+    """Prefixes change with a restart only: the table that was good under the old ones is looked at again."""
+    async with running(tmp_path, with_table=True) as engine:
+        pass
+    config = engine.config
+    with pytest.raises(CannotStart, match="has 3 problems"):
+        await Running(config, engine.port, CARRIER).task
+    with pytest.raises(
+        CannotStart, match=r"none is configured: its number 700100000010001 belongs to trunk carrier"
+    ):
+        await Running(config, engine.port, CARRIER, 'bindings.table=""').task
+    assert current_generation(engine.data_dir) == "table-1.mdb"
+
+
+async def test_a_reload_refuses_numbers_that_are_not_ours(tmp_path: Path) -> None:
+    async with running(tmp_path, 'numbering.own_prefixes=["70010"]', with_table=True) as engine:
+        write_table(tmp_path / "bindings.csv", row(1), row(2).replace("70010", "70020"))
+        with pytest.raises(RefusedWith) as caught:
+            await engine.ask("bindings.reload")
+        assert caught.value.values["problems"] == [
+            {"line": 3, "column": "x", "reason": "is outside numbering.own_prefixes"}
+        ]
+        assert current_generation(engine.data_dir) == "table-1.mdb"
+
+
 async def test_no_table_at_all_is_a_start(tmp_path: Path) -> None:
     async with running(tmp_path) as engine:
         assert current_generation(engine.data_dir) == ""

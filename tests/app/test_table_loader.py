@@ -11,9 +11,12 @@ from engine.app.build_command import command
 from engine.app.first_table import fault_of_current_table
 from engine.app.link import LinkLost, Refused
 from engine.app.table_loader import Loaded, TableLoader, TableRefused, problem_values
+from engine.routing.number_plan import NumberPlan
 from engine.sealing.keys import KeyRing
 from engine.stores.generations import bindings_dir, current_generation
 from tests.app.tables import row, write_table
+
+PLAN = NumberPlan(["7001"], [("70019", "carrier")])
 
 
 class Signalling:
@@ -51,6 +54,7 @@ class Loading:
         return TableLoader(
             self.data_dir,
             self.keys_dir,
+            PLAN,
             self.build_seconds,
             self.signalling.switch,
             self.counted.append,
@@ -185,17 +189,38 @@ async def test_a_load_that_is_cancelled_leaves_no_builder(loading: Loading, tmp_
 
 
 async def test_the_table_in_force_is_looked_at_before_it_is_used(loading: Loading, tmp_path: Path) -> None:
-    assert fault_of_current_table(loading.data_dir, loading.keys_dir) == ""
+    assert fault_of_current_table(loading.data_dir, loading.keys_dir, PLAN) == ""
     await loading.load()
-    assert fault_of_current_table(loading.data_dir, loading.keys_dir) is None
+    assert fault_of_current_table(loading.data_dir, loading.keys_dir, PLAN) is None
     loaded = await loading.load(row(1))
-    assert fault_of_current_table(loading.data_dir, loading.keys_dir) is None
+    assert fault_of_current_table(loading.data_dir, loading.keys_dir, PLAN) is None
     KeyRing.open(tmp_path / "others", {})
-    assert "cannot be read" in (fault_of_current_table(loading.data_dir, tmp_path / "others") or "")
+    assert "cannot be read" in (fault_of_current_table(loading.data_dir, tmp_path / "others", PLAN) or "")
     (tmp_path / "others" / "sealing-1.key").write_bytes((loading.keys_dir / "sealing-1.key").read_bytes())
     assert (
-        fault_of_current_table(loading.data_dir, tmp_path / "others")
+        fault_of_current_table(loading.data_dir, tmp_path / "others", PLAN)
         == "it was built with another look-up key"
     )
     (bindings_dir(loading.data_dir) / loaded.generation).write_bytes(b"no database")
-    assert "cannot be opened" in (fault_of_current_table(loading.data_dir, loading.keys_dir) or "")
+    assert "cannot be opened" in (fault_of_current_table(loading.data_dir, loading.keys_dir, PLAN) or "")
+
+
+async def test_a_row_on_a_number_that_is_not_ours_is_refused(loading: Loading) -> None:
+    with pytest.raises(TableRefused, match="has 2 problems") as caught:
+        await loading.load(
+            row(1), row(2).replace("700100000010001", "700190000000001"), row(3).replace("7001000", "7002000")
+        )
+    assert [(problem.line, problem.column, problem.reason) for problem in caught.value.problems] == [
+        (3, "x", "belongs to trunk carrier (trunks.carrier.prefixes)"),
+        (4, "x", "is outside numbering.own_prefixes"),
+    ]
+
+
+async def test_a_table_in_force_whose_numbers_are_ours_no_longer_is_told(loading: Loading) -> None:
+    await loading.load(row(1))
+    for plan, fault in [
+        (NumberPlan(["7002"], []), "is outside numbering.own_prefixes"),
+        (NumberPlan(["700"], [("70010", "other")]), "belongs to trunk other (trunks.other.prefixes)"),
+    ]:
+        told = fault_of_current_table(loading.data_dir, loading.keys_dir, plan)
+        assert told == f"its number 700100000010001 {fault}"

@@ -11,6 +11,7 @@ from engine.authorization.reason import Reason
 from engine.numbering.binding import Direction, Found, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber, parse_dialled
 from engine.numbering.translation import Translation
+from engine.routing.number_plan import NumberPlan
 from engine.routing.trunks import Trunk, TrunkSettings, TrunkTable
 from tests.numbering.numbers_of_china import bindings
 
@@ -98,6 +99,21 @@ def test_whose_number_it_is(
         assert answer == Ask(MaskedNumber(dialled), A)
     else:
         assert answer == gate.refusal(Reason.NOT_BOUND)
+
+
+@given(
+    st.lists(st.sampled_from(["700", "7001", "70011", "7002"]), max_size=3),
+    st.lists(st.sampled_from(["", "86", "700", "7001", "70011", "700111"]), max_size=3),
+    st.sampled_from(
+        ["700111000000000", "700110000000000", "700100000000000", "700200000000000", "700300000000000"]
+    ),
+)
+def test_what_may_be_bound_is_what_is_asked_for(own: list[str], carriers: list[str], dialled: str) -> None:
+    """Else a binding would be accepted and could never be called."""
+    carrier = TrunkSettings(name="carrier", next_hops=["udp://127.0.0.1:5090"], prefixes=carriers)
+    gate = Gate(Policy(own_prefixes=tuple(own)), TrunkTable([PSTN, Trunk.of(carrier)]))
+    fault = NumberPlan.of(own, [carrier]).fault(MaskedNumber(dialled))
+    assert isinstance(gate.screen(attempt(dialled)), Ask) == (fault == "")
 
 
 def test_a_disabled_carrier_gets_no_calls_and_gives_none_of_its_numbers_away() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.bindings import make_rows, write_callers, write_engine_table, write_kamailio_table
+from engine.routing.number_plan import NumberPlan
 from engine.stores.table_file import TableReader
 
 
 def test_the_engine_finds_nothing_wrong_with_the_table(tmp_path: Path) -> None:
     path = tmp_path / "bindings.csv"
     write_engine_table(path, make_rows(500))
-    reader = TableReader(path, 0.0)
+    reader = TableReader(path, 0.0, NumberPlan(["700"], []).fault)
     rows = list(reader)
     assert reader.problems == []
     assert len(rows) == 500

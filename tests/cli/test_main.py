@@ -90,6 +90,24 @@ def test_check_names_every_mistake_in_both_files(world: World) -> None:
     assert (told["problems"][1]["line"], told["problems"][1]["column"]) == (2, "x")
 
 
+def test_check_names_rows_on_numbers_that_are_not_ours(world: World) -> None:
+    with world.config.open("a") as config:
+        config.write(
+            '[[trunks]]\nname = "carrier2"\nnext_hops = ["udp://127.0.0.1:5490"]\nprefixes = ["7009"]\n'
+        )
+    world.csv.write_text(world.csv.read_text() + "AXB,700900000000001,,13800000001,13900000001,,,,,\n")
+    result = world.run("check")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{world.csv}:7: x: belongs to trunk carrier2 (trunks.carrier2.prefixes)",
+        "1 problem",
+    ]
+    outside = world.run("check", "--set", 'numbering.own_prefixes=["7008"]')
+    assert f"{world.csv}:2: x: is outside numbering.own_prefixes" in outside.stderr
+    faulty = world.run("check", "--set", 'numbering.own_prefixes=["800"]')
+    assert len(faulty.stderr.splitlines()) == 2  # the prefix, and not every row for it
+
+
 def test_check_changes_nothing(world: World) -> None:
     world.run("check")
     assert not world.data_dir.exists()

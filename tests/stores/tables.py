@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.calls.rfc3339 import format_time
 from engine.numbering.binding import Direction, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber
+from engine.routing.number_plan import NumberPlan
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing
 from engine.sealing.tokens import LookupTokens
@@ -24,6 +25,7 @@ RING = KeyRing({1: bytes(range(32))}, 1, bytes(range(50, 82)))
 SEALER = Sealer(RING)
 TOKENS = LookupTokens(RING.lookup)
 NOW = 1_800_000_000.0
+ours = NumberPlan(["700"], []).fault  # every 700 number is
 HEADER = ",".join(COLUMNS)
 
 
@@ -75,7 +77,7 @@ def written(path: Path, bindings: Iterable[NumberBinding]) -> Path:
 
 def load(data_dir: Path, table: Path, now: float = NOW) -> BuildResult:
     """Build a table, put it in force, sweep the ones before."""
-    result = build_table(data_dir, table, SEALER, TOKENS, now)
+    result = build_table(data_dir, table, SEALER, TOKENS, now, ours)
     generations.switch_current(data_dir, result.generation)
     generations.sweep(data_dir)
     return result

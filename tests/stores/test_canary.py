@@ -10,7 +10,7 @@ from engine.sealing.tokens import LookupTokens
 from engine.stores import generations
 from engine.stores.callers import LastCallers
 from engine.stores.table_build import build_table
-from tests.stores.tables import NOW, masked, written
+from tests.stores.tables import NOW, masked, ours, written
 
 
 def test_no_real_number_is_found_below_the_data_directory(tmp_path: Path) -> None:
@@ -38,7 +38,9 @@ def test_no_real_number_is_found_below_the_data_directory(tmp_path: Path) -> Non
     table = written(tmp_path / "bindings.csv", bindings)
     callers = LastCallers.open(data_dir, sealer, 3600)
     for round_ in range(2):
-        generations.switch_current(data_dir, build_table(data_dir, table, sealer, tokens, NOW).generation)
+        generations.switch_current(
+            data_dir, build_table(data_dir, table, sealer, tokens, NOW, ours).generation
+        )
         for index, number in enumerate(reals):
             callers.remember(f"{index:024x}", number, NOW + round_)
         callers.flush(NOW + round_)

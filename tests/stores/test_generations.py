@@ -8,7 +8,7 @@ import pytest
 from engine.calls.ports import BindingsUnavailable
 from engine.stores import generations
 from engine.stores.table_build import build_table
-from tests.stores.tables import NOW, SEALER, TOKENS, axb, load, written
+from tests.stores.tables import NOW, SEALER, TOKENS, axb, load, ours, written
 
 
 def files(data_dir: Path) -> set[str]:
@@ -23,18 +23,18 @@ def test_nothing_is_in_force_before_the_first_switch(tmp_path: Path) -> None:
 def test_each_build_has_a_name_that_was_never_used(tmp_path: Path) -> None:
     table = written(tmp_path / "t", [axb(1, 1, 2)])
     assert load(tmp_path, table).generation == "table-1.mdb"
-    assert build_table(tmp_path, table, SEALER, TOKENS, NOW).generation == "table-2.mdb"
-    assert build_table(tmp_path, table, SEALER, TOKENS, NOW).generation == "table-3.mdb"
+    assert build_table(tmp_path, table, SEALER, TOKENS, NOW, ours).generation == "table-2.mdb"
+    assert build_table(tmp_path, table, SEALER, TOKENS, NOW, ours).generation == "table-3.mdb"
     assert generations.current_generation(tmp_path) == "table-1.mdb"
     generations.switch_current(tmp_path, "table-3.mdb")
     (generations.bindings_dir(tmp_path) / "table-3.mdb").unlink()
-    assert build_table(tmp_path, table, SEALER, TOKENS, NOW).generation == "table-4.mdb"
+    assert build_table(tmp_path, table, SEALER, TOKENS, NOW, ours).generation == "table-4.mdb"
 
 
 def test_a_sweep_takes_what_is_not_in_force_and_what_dead_builds_left(tmp_path: Path) -> None:
     table = written(tmp_path / "t", [axb(1, 1, 2)])
     for _ in range(3):
-        result = build_table(tmp_path, table, SEALER, TOKENS, NOW)
+        result = build_table(tmp_path, table, SEALER, TOKENS, NOW, ours)
     generations.switch_current(tmp_path, "table-2.mdb")
     (generations.bindings_dir(tmp_path) / "draft-4711.mdb").write_bytes(b"half")
     (generations.bindings_dir(tmp_path) / "notes.txt").write_text("not ours")
@@ -63,7 +63,7 @@ def test_only_a_table_that_is_there_can_be_put_in_force(tmp_path: Path, name: st
 def test_a_switch_that_the_disk_refuses_changes_nothing(tmp_path: Path) -> None:
     table = written(tmp_path / "t", [axb(1, 1, 2)])
     load(tmp_path, table)
-    result = build_table(tmp_path, table, SEALER, TOKENS, NOW)
+    result = build_table(tmp_path, table, SEALER, TOKENS, NOW, ours)
     (generations.bindings_dir(tmp_path) / "current.new").mkdir()
     with pytest.raises(IsADirectoryError):
         generations.switch_current(tmp_path, result.generation)

@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.app.build_command import command
 from engine.numbering.binding import Direction, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber
+from engine.routing.number_plan import NumberPlan
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing
 from engine.stores import binding_codec, generations
@@ -29,6 +30,7 @@ from tests.stores.tables import (
     load,
     masked,
     may_not_both_live,
+    ours,
     real,
     written,
 )
@@ -106,18 +108,23 @@ def test_one_problem_and_nothing_is_loaded(tmp_path: Path) -> None:
     before = files(tmp_path)
     with pytest.raises(TableRejected, match="the table has 2 problems") as rejected:
         build_table(
-            tmp_path, written(tmp_path / "t", [axb(2, 1, 2), axb(2, 2, 3), axb(2, 3, 3)]), SEALER, TOKENS, NOW
+            tmp_path,
+            written(tmp_path / "t", [axb(2, 1, 2), axb(2, 2, 3), axb(2, 3, 3)]),
+            SEALER,
+            TOKENS,
+            NOW,
+            ours,
         )
     assert [(problem.line, problem.column) for problem in rejected.value.problems] == [(3, "a"), (4, "b")]
     with pytest.raises(TableRejected, match=r"the table has 1 problem$"):
-        build_table(tmp_path, tmp_path / "missing.csv", SEALER, TOKENS, NOW)
+        build_table(tmp_path, tmp_path / "missing.csv", SEALER, TOKENS, NOW, ours)
     assert files(tmp_path) == before
     assert content(tmp_path) == [axb(1, 1, 2)]
 
 
 def test_a_built_table_is_not_in_force_before_the_switch(tmp_path: Path) -> None:
     load(tmp_path, written(tmp_path / "t", [axb(1, 1, 2)]))
-    result = build_table(tmp_path, written(tmp_path / "t", [axb(2, 1, 2)]), SEALER, TOKENS, NOW)
+    result = build_table(tmp_path, written(tmp_path / "t", [axb(2, 1, 2)]), SEALER, TOKENS, NOW, ours)
     assert content(tmp_path) == [axb(1, 1, 2)]
     generations.switch_current(tmp_path, result.generation)
     assert content(tmp_path) == [axb(2, 1, 2)]
@@ -131,7 +138,7 @@ def test_a_full_disk_is_told_and_the_old_table_stays(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(TableNotBuilt, match=r"the table cannot be written: .* \([0-9]+ MiB free\)"):
-            build_table(tmp_path, many, SEALER, TOKENS, NOW)
+            build_table(tmp_path, many, SEALER, TOKENS, NOW, ours)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(tmp_path) == before
@@ -142,13 +149,13 @@ def test_a_full_disk_is_told_and_the_old_table_stays(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "bindings").write_text("in the way")
     with pytest.raises(TableNotBuilt, match=r"the table cannot be written: .*File exists"):
-        build_table(tmp_path, written(tmp_path / "t", [axb(1, 1, 2)]), SEALER, TOKENS, NOW)
+        build_table(tmp_path, written(tmp_path / "t", [axb(1, 1, 2)]), SEALER, TOKENS, NOW, ours)
 
 
 def test_two_builds_do_not_meet(tmp_path: Path) -> None:
     table = written(tmp_path / "t", [axb(1, 1, 2)])
     with generations.build_lock(tmp_path), pytest.raises(TableNotBuilt, match="another table is being built"):
-        build_table(tmp_path, table, SEALER, TOKENS, NOW)
+        build_table(tmp_path, table, SEALER, TOKENS, NOW, ours)
     assert counts(load(tmp_path, table)) == (1, 1, 0, 0)
 
 
@@ -165,7 +172,7 @@ def test_a_table_in_force_that_cannot_be_read_stops_no_load(tmp_path: Path, dama
         path.unlink()
     else:
         sealer = Sealer(KeyRing({9: b"9" * 32}, 9, b""))
-    result = build_table(tmp_path, table, sealer, TOKENS, NOW)
+    result = build_table(tmp_path, table, sealer, TOKENS, NOW, ours)
     assert counts(result) == (2, 2, 0, 0)
     assert result.previous != ""
     assert result.generation != path.name
@@ -176,7 +183,7 @@ def test_a_table_in_force_that_cannot_be_read_stops_no_load(tmp_path: Path, dama
 def test_the_report_is_one_value_of_json(tmp_path: Path) -> None:
     good = written(tmp_path / "good", [axb(1, 1, 2), axb(1, 3, 4, expires_at=NOW - 1)])
     bad = written(tmp_path / "bad", [axb(1, 1, 2), axb(1, 1, 3)])
-    assert build_report(tmp_path, good, SEALER, TOKENS, NOW) == {
+    assert build_report(tmp_path, good, SEALER, TOKENS, NOW, ours) == {
         "ok": True,
         "result": {
             "generation": "table-1.mdb",
@@ -188,7 +195,7 @@ def test_the_report_is_one_value_of_json(tmp_path: Path) -> None:
             "previous": "",
         },
     }
-    report = build_report(tmp_path, bad, SEALER, TOKENS, NOW)
+    report = build_report(tmp_path, bad, SEALER, TOKENS, NOW, ours)
     assert json.loads(json.dumps(report)) == report
     assert report == {
         "ok": False,
@@ -201,7 +208,7 @@ def test_the_report_is_one_value_of_json(tmp_path: Path) -> None:
         ],
     }
     with generations.build_lock(tmp_path):
-        assert build_report(tmp_path, good, SEALER, TOKENS, NOW) == {
+        assert build_report(tmp_path, good, SEALER, TOKENS, NOW, ours) == {
             "ok": False,
             "error": "another table is being built",
         }
@@ -210,7 +217,7 @@ def test_the_report_is_one_value_of_json(tmp_path: Path) -> None:
 def test_the_command_builds_in_a_process_of_its_own(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path / "keys", {})
     table = written(tmp_path / "t", [axb(1, 1, 2)])
-    line = [sys.executable, "-m", "engine.app.build_command", *map(str, (tmp_path, tmp_path / "keys", table))]
+    line = command(tmp_path, tmp_path / "keys", table, NumberPlan(["700"], [("7009", "carrier")]))
     done = subprocess.run(line, stdout=subprocess.PIPE, check=False)
     assert done.returncode == 0
     report = json.loads(done.stdout)
@@ -221,6 +228,11 @@ def test_the_command_builds_in_a_process_of_its_own(tmp_path: Path) -> None:
     refused = subprocess.run(line, stdout=subprocess.PIPE, check=False)
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["problems"][0]["line"] == 0
+    written(tmp_path / "t", [axb(1, 1, 2), axb(900_000_000_000, 1, 2)])
+    refused = subprocess.run(line, stdout=subprocess.PIPE, check=False)
+    assert json.loads(refused.stdout)["problems"] == [
+        {"line": 3, "column": "x", "reason": "belongs to trunk carrier (trunks.carrier.prefixes)"}
+    ]
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

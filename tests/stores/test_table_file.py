@@ -8,8 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.numbering.binding import Direction, Model, NumberBinding
+from engine.routing.number_plan import NumberPlan
 from engine.stores.table_file import COLUMNS, LONGEST_LINE, Problem, read_table
-from tests.stores.tables import HEADER, NOW, as_csv, axb, bare, bindings, masked, may_not_both_live, real
+from tests.stores.tables import (
+    HEADER,
+    NOW,
+    as_csv,
+    axb,
+    bare,
+    bindings,
+    masked,
+    may_not_both_live,
+    ours,
+    real,
+)
 
 GOOD = "AXB,700000000000001,,13800000001,13800000002,,,,,"
 X = "700000000000001"
@@ -17,7 +29,9 @@ X = "700000000000001"
 
 def problems_of(path: Path, text: str | bytes) -> list[tuple[int, str, str]]:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return [(problem.line, problem.column, problem.reason) for problem in read_table(path, NOW).problems]
+    return [
+        (problem.line, problem.column, problem.reason) for problem in read_table(path, NOW, ours).problems
+    ]
 
 
 def row(**columns: str) -> str:
@@ -43,7 +57,7 @@ def test_a_row_says_everything_about_a_binding(table: Path) -> None:
         f"{HEADER}\nGXYB,+86700000000000001,86700000000000002,13800000001|+8613800000002,01012345678,"
         "2026-12-31T23:59:59+08:00,a_to_b,3600,courier.cn,order-7\n"
     )
-    read = read_table(table, NOW - 9e7)
+    read = read_table(table, NOW - 9e7, ours)
     assert read.problems == []
     assert [(row.line, row.binding) for row in read.rows] == [
         (
@@ -67,7 +81,7 @@ def test_a_row_says_everything_about_a_binding(table: Path) -> None:
 
 def test_what_is_empty_has_its_default(table: Path) -> None:
     table.write_text(f"{HEADER}\n{GOOD}\n")
-    binding = read_table(table, NOW).rows[0].binding
+    binding = read_table(table, NOW, ours).rows[0].binding
     assert binding == NumberBinding("", "default", "", Model.AXB, masked(1), None, (real(1),), real(2))
     assert (binding.expires_at, binding.direction, binding.max_duration_s) == (None, Direction.BOTH, 0)
 
@@ -75,13 +89,13 @@ def test_what_is_empty_has_its_default(table: Path) -> None:
 def test_comments_blanks_marks_and_line_ends_are_tolerated(table: Path) -> None:
     text = f'\ufeff# lab, "quoted\r\n\r\n   \r\n{HEADER}\r\n  # 13800000001,x\r\n{GOOD}\r\n#\r\n'
     assert problems_of(table, text) == []
-    assert [row.line for row in read_table(table, NOW).rows] == [6]
+    assert [row.line for row in read_table(table, NOW, ours).rows] == [6]
 
 
 def test_columns_come_in_any_order_and_fields_may_be_quoted(table: Path) -> None:
     turned = ",".join(reversed(COLUMNS))
     assert problems_of(table, f'{turned}\n"a ""1"", b",,,, , 13800000002 ,13800000001,,"{X}", "AXB"\n') == []
-    binding = read_table(table, NOW).rows[0].binding
+    binding = read_table(table, NOW, ours).rows[0].binding
     assert binding == axb(1, 1, 2, order_id='a "1", b')
 
 
@@ -210,12 +224,16 @@ def test_an_endless_line_is_not_taken_in(table: Path) -> None:
 
 
 def test_a_table_that_cannot_be_read_is_a_problem_of_the_file(table: Path) -> None:
-    assert read_table(table, NOW).problems == [
+    assert read_table(table, NOW, ours).problems == [
         Problem(0, "", "the table cannot be read: No such file or directory")
     ]
     table.mkdir()
-    assert read_table(table, NOW).problems == [Problem(0, "", "the table cannot be read: Is a directory")]
-    assert read_table(Path("/dev/zero"), NOW).problems == [Problem(0, "", "the table must be a regular file")]
+    assert read_table(table, NOW, ours).problems == [
+        Problem(0, "", "the table cannot be read: Is a directory")
+    ]
+    assert read_table(Path("/dev/zero"), NOW, ours).problems == [
+        Problem(0, "", "the table must be a regular file")
+    ]
 
 
 def test_no_reason_repeats_a_real_number(table: Path) -> None:
@@ -230,6 +248,28 @@ def test_no_reason_repeats_a_real_number(table: Path) -> None:
     found = problems_of(table, "\n".join([HEADER, *texts]))
     assert len(found) >= 6
     assert not [problem for problem in found if "1380000000" in problem[2]]
+
+
+def test_a_number_that_no_call_would_be_looked_up_on_is_no_number_to_bind(table: Path) -> None:
+    plan = NumberPlan(["7001", "7003"], [("70033", "carrier2")])
+    good, taken, nobodys = "700100000000001", "700330000000001", "700400000000001"
+    rows = [
+        row(x=good),
+        row(x=taken),
+        row(model="AXYB", x=good, y=nobodys),
+        row(model="AXYB", x=nobodys, y=taken, expires_at="2020-01-01T00:00:00Z"),
+        row(x=f"+86{taken}"),
+    ]
+    table.write_text("\n".join([HEADER, *rows]))
+    read = read_table(table, NOW, plan.fault)
+    assert [(problem.line, problem.column, problem.reason) for problem in read.problems] == [
+        (3, "x", "belongs to trunk carrier2 (trunks.carrier2.prefixes)"),
+        (4, "y", "is outside numbering.own_prefixes"),
+        (5, "x", "is outside numbering.own_prefixes"),
+        (5, "y", "belongs to trunk carrier2 (trunks.carrier2.prefixes)"),
+        (6, "x", "belongs to trunk carrier2 (trunks.carrier2.prefixes)"),
+    ]
+    assert [row.line for row in read.rows] == [2]
 
 
 def test_a_problem_reads_well() -> None:
@@ -271,7 +311,7 @@ def test_a_bad_row_does_not_hide_a_conflict_of_others(table: Path) -> None:
 @given(st.lists(bindings(), max_size=8))
 def test_conflicts_are_those_of_the_naive_rule(table: Path, drawn: list[NumberBinding]) -> None:
     table.write_text(as_csv(drawn))
-    read = read_table(table, NOW)
+    read = read_table(table, NOW, ours)
     assert [bare(row.binding) for row in read.rows] == drawn
     live = [(line, binding) for line, binding in enumerate(drawn, 2) if not binding.expired(NOW)]
     expected = {
@@ -286,7 +326,7 @@ def test_conflicts_are_those_of_the_naive_rule(table: Path, drawn: list[NumberBi
 @given(st.binary(max_size=200))
 def test_any_bytes_give_rows_or_problems_and_never_an_error(table: Path, noise: bytes) -> None:
     table.write_bytes(HEADER.encode() + b"\n" + noise)
-    read = read_table(table, NOW)
+    read = read_table(table, NOW, ours)
     assert {row.line for row in read.rows} | {problem.line for problem in read.problems} == {
         line for line, raw in enumerate(noise.split(b"\n"), 2) if says_something(raw)
     }

@@ -17,7 +17,7 @@ from engine.sealing.keys import KeyRing
 from engine.stores import generations
 from engine.stores.table_build import build_table
 from engine.stores.table_lmdb import BindingTable, TableStats
-from tests.stores.tables import NOW, SEALER, TOKENS, axb, bare, load, masked, real, written
+from tests.stores.tables import NOW, SEALER, TOKENS, axb, bare, load, masked, ours, real, written
 
 AX = NumberBinding("", "default", "", Model.AX, masked(7), None, (real(1),), None)
 GXYB = NumberBinding("", "default", "", Model.GXYB, masked(8), masked(9), (real(1), real(2)), real(3))
@@ -173,7 +173,7 @@ def test_two_readers_in_one_process_share_the_file(tmp_path: Path) -> None:
     other = BindingTable.open(tmp_path, SEALER, TOKENS)
     table.close()
     assert other.look_up(masked(1), real(1)).binding is not None
-    assert build_table(tmp_path, tmp_path / "bindings.csv", SEALER, TOKENS, NOW).added == 0
+    assert build_table(tmp_path, tmp_path / "bindings.csv", SEALER, TOKENS, NOW, ours).added == 0
     other.close()
 
 
@@ -242,3 +242,14 @@ def test_a_stranger_cannot_tell_by_the_time_that_somebody_is_bound(tmp_path: Pat
             assert found.number_bound == (last == 1)
     bound, free = statistics.median(times[1]), statistics.median(times[2])
     assert abs(bound - free) < max(bound, free) * 0.25
+
+
+def test_the_numbers_of_a_table_are_told_in_order(tmp_path: Path) -> None:
+    assert list(BindingTable.open(tmp_path, SEALER, TOKENS).numbers()) == []
+    load(tmp_path, written(tmp_path / "t", [axb(12, 1, 2), axb(3, 1, 2), axb(3, 4, 5), GXYB]))
+    assert list(BindingTable.open(tmp_path, SEALER, TOKENS).numbers()) == [
+        masked(3),
+        masked(8),
+        masked(9),
+        masked(12),
+    ]
