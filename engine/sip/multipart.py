@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_PARAMETER: Final = re.compile(r';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s;"]++))')
+_PARAMETER: Final = re.compile(
+    r';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s;"]++))'
+)
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
 _MAX_BOUNDARY: Final = 70  # RFC 2046 5.1.1
 _MAX_PARTS: Final = 16
