@@ -154,6 +154,10 @@ class SimulatedEngine:
     def transport_failed(self, flow: Flow, now: float) -> None:
         self.endpoint.transport_failed(flow, now)
 
+    def flow_to(self, address: Address) -> Flow:
+        """Some way to an address, as the transport would name one that broke."""
+        return Flow(self.world.transport, address[0], address[1], 0, "pstn")
+
     @property
     def next_deadline(self) -> float:
         return self.endpoint.next_deadline

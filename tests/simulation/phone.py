@@ -251,9 +251,11 @@ class PhoneCall:
         self._invite = phone.endpoint.send_invite(request, phone.engine, self, phone.world.now)
 
     def cancel(self, headers: str = "") -> None:
-        """Gives up; the CANCEL is held until a provisional response has come."""
+        """Gives up; the CANCEL is held until a provisional response has come. After the answer it is a BYE."""
         self._cancelled = True
-        if self.heard.responses and not self.status:
+        if self.answered:
+            self.hang_up()
+        elif self.heard.responses and not self.status:
             self._send_cancel(headers)
 
     def acknowledge(self, session: str | None = None, cseq: int = 0) -> None:
