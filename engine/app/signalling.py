@@ -32,9 +32,9 @@ from engine.records.journal import Journal
 from engine.records.sealed_record import RecordCodec
 from engine.routing.trunks import Trunk, TrunkTable
 from engine.sealing.cipher import Sealer
-from engine.sealing.keys import KeyRing
+from engine.sealing.keys import KeyRing, KeysUnusable
 from engine.sealing.tokens import LookupTokens
-from engine.settings import Settings, load_settings
+from engine.settings import Settings, SettingsError, load_settings
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Outbox
 from engine.sip.timers import TimerValues
@@ -152,12 +152,17 @@ class Signalling:
         self._figures()
 
     async def start(self) -> list[str]:
-        """Opens the sockets; returns their addresses. Raises OSError."""
+        """Opens the sockets; returns their addresses. Raises OSError, which names the one that cannot be had."""
         for address in self._settings.sip.listen_addresses():
-            if address.transport == "udp":
-                self._driver.listen_udp(address.host, address.port, self._settings.sip.receive_buffer_bytes)
-            elif self._driver.streams is not None:
-                await self._driver.streams.listen(address.host, address.port)
+            try:
+                if address.transport == "udp":
+                    self._driver.listen_udp(
+                        address.host, address.port, self._settings.sip.receive_buffer_bytes
+                    )
+                elif self._driver.streams is not None:
+                    await self._driver.streams.listen(address.host, address.port)
+            except OSError as error:
+                raise OSError(f"{address}: {_said(error)}") from None
         self._driver.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
 
@@ -260,20 +265,27 @@ class Signalling:
             tally.trunk_up[trunk.name] = trunk.enabled
 
 
-def main() -> None:
-    """`python -m engine.app.signalling …`, started by the control process only."""
+def main() -> int:
+    """`python -m engine.app.signalling …`, started by the control process only. The exit status."""
     arguments = child_arguments(sys.argv[1:])
     leave_signals_to_control()
-    settings = load_settings(arguments.config, arguments.overrides)
-    logs.configure(settings.log.level, settings.log.format, "signalling")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, arguments))
+        return runner.run(_run(arguments))
 
 
-async def _run(settings: Settings, arguments: ChildArguments) -> None:
-    signalling = Signalling(settings, asyncio.get_running_loop())
-    addresses = await signalling.start()
+async def _run(arguments: ChildArguments) -> int:
     end = socket.socket(fileno=arguments.link)
+    try:
+        settings = load_settings(arguments.config, arguments.overrides)
+        logs.configure(settings.log.level, settings.log.format, "signalling")
+        signalling = Signalling(settings, asyncio.get_running_loop())
+        addresses = await signalling.start()
+    except SettingsError as error:
+        return await _failed(end, "; ".join(str(problem) for problem in error.problems))
+    except OSError as error:
+        return await _failed(end, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (BindingsUnavailable, KeysUnusable) as error:
+        return await _failed(end, str(error))
     link = await Link.open(end, serve=signalling.serve, closed=signalling.stop)
     # What lives from here on is calls, and they leave nothing circular behind: the collector has to look rarely,
     # and at what they are only. With its usual thresholds it takes a sixth of the time of a call.
@@ -283,6 +295,23 @@ async def _run(settings: Settings, arguments: ChildArguments) -> None:
     link.tell("ready", addresses=addresses)
     await signalling.run_until_stopped()
     link.close()
+    return 0
+
+
+async def _failed(end: socket.socket, why: str) -> int:
+    """Leaves it to the control process to say why there is no engine."""
+    told = asyncio.Event()
+    link = await Link.open(end, closed=told.set)
+    link.tell("failed", why=why)
+    link.close()
+    await told.wait()
+    return 1
+
+
+def _said(error: OSError) -> str:
+    """The system's own words; asyncio puts some around them, and a resolver's errors have none there."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def _sent_by(settings: Settings) -> dict[str, str]:
@@ -338,4 +367,4 @@ def _callers_begun_anew(why: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -73,7 +73,8 @@ class SignallingChild:
             ours.close()
             raise NotStarted(str(error)) from None
         self._watcher = asyncio.create_task(self._watch(self._process), name="signalling process")
-        self._link = await Link.open(ours, told=self._told)
+        told_all = asyncio.Event()
+        self._link = await Link.open(ours, told=self._told, closed=told_all.set)
         try:
             async with asyncio.timeout(self._start_seconds):
                 await asyncio.wait((self._ready, self.exited), return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +83,8 @@ class SignallingChild:
             raise NotStarted(f"the signalling process was not ready in {self._start_seconds:g} s") from None
         if self.exited.done():
             status = self.exited.result()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told_all.wait(), _SOON)  # its last words may arrive after its status
             raise NotStarted(
                 self._failure or f"the signalling process ended with status {status}, see the log"
             )
