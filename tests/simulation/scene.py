@@ -83,11 +83,13 @@ class Scene:
         self.run(seconds)
         return call
 
-    def talk(self, dialled: str = X, *, offer: str | None = None) -> tuple[PhoneCall, PhoneCall]:
-        """A and B talk: the caller's and the callee's call."""
-        call = self.dial(dialled, offer=offer)
+    def talk(
+        self, dialled: str = X, *, offer: str | None = None, seconds: float = 0.1
+    ) -> tuple[PhoneCall, PhoneCall]:
+        """A and B talk: the caller's and the callee's call. `seconds` is what the wire takes for each step."""
+        call = self.dial(dialled, offer=offer, seconds=seconds)
         self.bob.calls[-1].answer()
-        self.run(0.1)
+        self.run(seconds)
         assert call.confirmed
         assert self.bob.calls[-1].confirmed
         return call, self.bob.calls[-1]
