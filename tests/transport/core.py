@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,8 +142,10 @@ class Engine:
 
 def free_port() -> int:
     """A port that neither UDP nor TCP uses here."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind((HOST, 0))
-        port = int(udp.getsockname()[1])
-        tcp.bind((HOST, port))
-        return port
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((HOST, 0))
+            port = int(udp.getsockname()[1])
+            with contextlib.suppress(OSError):
+                tcp.bind((HOST, port))
+                return port
