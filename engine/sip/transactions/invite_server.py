@@ -42,6 +42,10 @@ class Action(IntEnum):
 
 S, I, A = State, Input, Action
 
+# Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+SEND, REPEAT, REPEAT_SLOWER, START_G_H, START_I, START_L = Action
+TERMINATED: Final = State.TERMINATED
+
 TABLE: Final[Table] = {
     (S.PROCEEDING, I.INVITE): (S.PROCEEDING, (A.REPEAT,)),
     (S.PROCEEDING, I.ACK): (S.PROCEEDING, ()),
@@ -110,26 +114,26 @@ class InviteServer(ServerTransaction):
             raise IllegalInput(f"INVITE server: {State(self.state).name}, {given.name}")
         self.state, actions = row
         for action in actions:
-            if action == Action.SEND:
+            if action == SEND:
                 self.transmit(data)
-            elif action == Action.REPEAT:
+            elif action == REPEAT:
                 self.retransmit()
-            elif action == Action.REPEAT_SLOWER:
+            elif action == REPEAT_SLOWER:
                 self.retransmit()
                 self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
-            elif action == Action.START_G_H:
-                self.request = None
+            elif action == START_G_H:
+                self.lighten()
                 self.start_repeating(now)
                 self.end_after(now, self.layer.timers.transaction)
-            elif action == Action.START_I:
+            elif action == START_I:
                 self.stop_repeating()
                 self.sent = b""
                 self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
             else:
-                self.request = None
+                self.lighten()
                 self.sent = b""
                 self.end_after(now, self.layer.timers.transaction)
-        if self.state == State.TERMINATED:
+        if self.state == TERMINATED:
             self.end_at = self.repeat_at = NEVER
             self.forget()
         self.rearm()

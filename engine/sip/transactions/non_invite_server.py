@@ -34,6 +34,10 @@ class Action(IntEnum):
 
 S, I, A = State, Input, Action
 
+# Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+SEND, REPEAT, START_J = Action
+TERMINATED: Final = State.TERMINATED
+
 TABLE: Final[Table] = {
     (S.TRYING, I.REQUEST): (S.TRYING, ()),
     (S.TRYING, I.SEND_PROVISIONAL): (S.PROCEEDING, (A.SEND,)),
@@ -77,14 +81,14 @@ class NonInviteServer(ServerTransaction):
             raise IllegalInput(f"non-INVITE server: {State(self.state).name}, {given.name}")
         self.state, actions = row
         for action in actions:
-            if action == Action.SEND:
+            if action == SEND:
                 self.transmit(data)
-            elif action == Action.REPEAT:
+            elif action == REPEAT:
                 self.retransmit()
             else:
-                self.request = None
+                self.lighten()
                 self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.transaction)
-        if self.state == State.TERMINATED:
+        if self.state == TERMINATED:
             self.end_at = NEVER
             self.forget()
         self.rearm()

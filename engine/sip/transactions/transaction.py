@@ -178,6 +178,12 @@ class ServerTransaction(Transaction):
         """Sends a response of ours; a second final one is an IllegalInput."""
         raise AssertionError("each server machine has its own")
 
+    def lighten(self) -> None:
+        """Lets go of all that only an answer needs: from here on it waits for 64·T1, with thousands like it."""
+        self.request = None
+        self.user = None
+        self.head = self.to = self.tail = ""
+
     def forget(self) -> None:
         self.layer.servers.pop(self.key, None)
         self.user = None
