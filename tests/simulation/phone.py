@@ -58,6 +58,7 @@ class Phone:
         self.script: Callable[[PhoneCall], None] = lambda call: None
         self.on_reinvite: Callable[[PhoneCall], None] = lambda call: call.accept_reinvite()
         self.record_route = True
+        self.device = f"canary-{name}"  # user part of its Contact, but for the number
         self._tokens = Tokens(f"canary-{name}-")
         self._ready: Outbox = []
         sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
@@ -130,7 +131,7 @@ class Phone:
         host, port = self.address
         transport = "" if self.world.transport == "udp" else f";transport={self.world.transport}"
         return (
-            f'Contact: "{c}" <sip:{c}-{self.number}@{host}:{port}{transport};ob;gr=urn:uuid:{c}>'
+            f'Contact: "{c}" <sip:{self.device}-{self.number}@{host}:{port}{transport};ob;gr=urn:uuid:{c}>'
             f';+sip.instance="<urn:uuid:{c}>";reg-id=1;+g.3gpp.icsi-ref="{c}"\r\n'
         )
 
@@ -229,9 +230,14 @@ class PhoneCall:
         self.reinvite_statuses: list[int] = []  # final answers to our re-INVITEs
         self._cancelled = False
         self._invite: InviteClient | None = None
-        self._reinviting: InviteClient | None = None
-        self._reinvited: ServerTransaction | None = None
+        self.reinviting: InviteClient | None = None
+        self.reinvited: ServerTransaction | None = None
         self._transaction: ServerTransaction | None = None
+        self._answering = (
+            "",
+            "",
+            "",
+        )  # what every answer to the INVITE begins with: several forks may give one
         self._acks: dict[int, tuple[bytes, Flow]] = {}
         self._repeats: dict[int, Repeat] = {}
 
@@ -279,6 +285,7 @@ class PhoneCall:
     def ringing(self, transaction: ServerTransaction, request: Request) -> None:
         self.heard.requests.append(request)
         self._transaction = transaction
+        self._answering = (transaction.head, transaction.to, transaction.tail)
         transaction.user = self
         self.call_id = request.call_id
         self.tag = self.phone.token()
@@ -313,6 +320,7 @@ class PhoneCall:
             self.answered = True
             self.status = 200
         body = self.phone.session(port=5000) if session is None else session
+        transaction.head, transaction.to, transaction.tail = self._answering
         data = self._respond(transaction, 200, tag, body, headers)
         if tag == self.tag:
             self._repeats[self.invite.cseq] = Repeat(self, self.invite.cseq, data, transaction.flow)
@@ -346,30 +354,30 @@ class PhoneCall:
 
     def reinvite(self, session: str | None = None, headers: str = "") -> bool:
         """Sends a re-INVITE unless one is open; `session` "" leaves the offer to the other side."""
-        if not self.confirmed or self.released_by or self._reinviting or self._reinvited:
+        if not self.confirmed or self.released_by or self.reinviting or self.reinvited:
             return False
         self.session_version += 1
         body = self.phone.session(version=self.session_version) if session is None else session
         self.offer_in_answer = not body
         request = self._request("INVITE", self.phone.contact() + headers, body)
-        self._reinviting = self.phone.endpoint.send_invite(
+        self.reinviting = self.phone.endpoint.send_invite(
             request, self.phone.engine, self, self.phone.world.now
         )
         return True
 
     def cancel_reinvite(self) -> None:
-        if self._reinviting is not None:
-            self.phone.endpoint.send_cancel(self._reinviting, "", self.phone.world.now)
+        if self.reinviting is not None:
+            self.phone.endpoint.send_cancel(self.reinviting, "", self.phone.world.now)
 
     def accept_reinvite(self, session: str | None = None) -> None:
         """Answers the re-INVITE that waits; 491 while one of our own is open (RFC 3261 14.2)."""
-        transaction = self._reinvited
+        transaction = self.reinvited
         if transaction is None:
             return
-        if self._reinviting is not None:
+        if self.reinviting is not None:
             self.refuse_reinvite(491)
             return
-        self._reinvited = None
+        self.reinvited = None
         request = [item for item in self.heard.requests if item.method == "INVITE"][-1]
         self.session_version += 1
         body = self.phone.session(port=5002, version=self.session_version) if session is None else session
@@ -377,11 +385,11 @@ class PhoneCall:
         self._repeats[request.cseq] = Repeat(self, request.cseq, data, transaction.flow)
 
     def ring_reinvite(self, status: int = 183) -> None:
-        if self._reinvited is not None:
-            self._respond(self._reinvited, status, "", "")
+        if self.reinvited is not None:
+            self._respond(self.reinvited, status, "", "")
 
     def refuse_reinvite(self, status: int = 488, headers: str = "") -> None:
-        transaction, self._reinvited = self._reinvited, None
+        transaction, self.reinvited = self.reinvited, None
         if transaction is not None:
             self.phone.endpoint.respond(transaction, status, self.phone.world.now, headers=headers)
 
@@ -406,12 +414,12 @@ class PhoneCall:
             self.status = response.status
             self.released_by = "nobody"
         else:
-            self._reinviting = None
+            self.reinviting = None
             self.reinvite_statuses.append(response.status)
 
     def on_timeout(self, now: float) -> None:
-        if self._reinviting is not None:
-            self._reinviting = None
+        if self.reinviting is not None:
+            self.reinviting = None
             self.reinvite_statuses.append(408)
         else:
             self.status = 408
@@ -422,12 +430,12 @@ class PhoneCall:
 
     def on_cancel(self, request: Request, now: float) -> None:
         self.heard.requests.append(request)
-        transaction = self._reinvited or self._open()
+        transaction = self.reinvited or self._open()
         if transaction is None:
             return
-        self.phone.endpoint.respond(transaction, 487, now, tag="" if self._reinvited else self._tag_of(""))
-        if self._reinvited is not None:
-            self._reinvited = None
+        self.phone.endpoint.respond(transaction, 487, now, tag="" if self.reinvited else self._tag_of(""))
+        if self.reinvited is not None:
+            self.reinvited = None
         else:
             self.status = 487
             self.released_by = "nobody"
@@ -451,14 +459,14 @@ class PhoneCall:
                 self.released_by = "peer"
             for repeat in self._repeats.values():
                 repeat.stop()
-            if self._reinvited is not None:
-                endpoint.respond(self._reinvited, 487, now)
-                self._reinvited = None
+            if self.reinvited is not None:
+                endpoint.respond(self.reinvited, 487, now)
+                self.reinvited = None
         elif request.method == "INVITE" and not self.over:
-            if self._reinvited is not None:
+            if self.reinvited is not None:
                 endpoint.respond(transaction, 500, now, headers="Retry-After: 1\r\n")
                 return
-            self._reinvited = transaction
+            self.reinvited = transaction
             transaction.user = self
             self.phone.on_reinvite(self)
         else:
@@ -481,7 +489,7 @@ class PhoneCall:
             routes = response.values("record-route")
             self.routes = "".join([f"Route: {route}\r\n" for route in reversed(routes)])
         else:
-            self._reinviting = None
+            self.reinviting = None
             self.reinvite_statuses.append(response.status)
         if response.contact is not None:
             self.remote_uri = response.contact.uri
