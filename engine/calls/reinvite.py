@@ -112,6 +112,7 @@ class Reinvite:
         if self._state == State.ASKED:
             self._transaction.user = None
             self._call.board.endpoint.respond(self._transaction, 487, now)
+            self._client.expect_end(now)  # the asked side may have forgotten that it was asked
         elif self._state == State.ANSWERED:
             self.asker.drop_acceptance()
             self._acknowledge(Crossing())
