@@ -242,7 +242,10 @@ class Control:
             limit = arguments.get("limit", 100)
             if not isinstance(limit, int) or not 1 <= limit <= 1000:
                 raise Refused("limit must be 1 to 1000")
-            return await self._signalling.ask("calls.list", limit=limit, after=arguments.get("after"))
+            after = arguments.get("after")
+            if after is not None and not isinstance(after, int):
+                raise Refused("after must be the last next")
+            return await self._signalling.ask("calls.list", limit=limit, after=after)
         if op == "trunks.list":
             return await self._signalling.ask("trunks.list")
         if op == "stats":

@@ -193,7 +193,7 @@ class Signalling:
         if op == "stats":
             return self._stats()
         if op == "calls.list":
-            return self._list_calls(int(arguments.get("limit", 100)), arguments.get("after"))
+            return self._list_calls(int(arguments["limit"]), int(arguments["after"] or 0))
         if op == "trunks.list":
             return [_trunk_row(trunk) for trunk in self._trunks.trunks]
         if op == "bindings.switch":
@@ -220,17 +220,13 @@ class Signalling:
             "records_unsynced": self._journal.unsynced,
         }
 
-    def _list_calls(self, limit: int, after: object) -> dict[str, object]:
-        calls: list[dict[str, object]] = []
-        skipping = after is not None and after in self._board.calls
-        for record_id, call in self._board.calls.items():
-            if skipping:
-                skipping = record_id != after
-            elif len(calls) < limit:
-                calls.append(_call_row(call))
-            else:
-                return {"calls": calls, "next": calls[-1]["record_id"] if calls else None}
-        return {"calls": calls, "next": None}
+    def _list_calls(self, limit: int, after: int) -> dict[str, object]:
+        calls = self._board.calls_after(after, limit + 1)  # one more tells whether there is another page
+        more = len(calls) > limit
+        return {
+            "calls": [_call_row(call) for call in calls[:limit]],
+            "next": calls[limit - 1].number if more else None,
+        }
 
     def _switch(self, generation: str) -> None:
         try:

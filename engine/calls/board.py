@@ -17,7 +17,8 @@ CARRIED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 
 
 class Board:
-    """`legs` are found by the tag that the engine gave them, `calls` by their record id."""
+    """`legs` are found by the tag that the engine gave them, `calls` by their record id, in the order of their
+    start. `calls_begun` counts all there have been."""
 
     def __init__(
         self,
@@ -45,6 +46,18 @@ class Board:
         self.faults = faults
         self.legs: dict[str, Leg] = {}
         self.calls: dict[str, Call] = {}
+        self.calls_begun = 0
+
+    def calls_after(self, number: int, most: int) -> list[Call]:
+        """The next `most` calls that began after the one with this number (0: from the first), whether that one
+        is still up or not."""
+        found: list[Call] = []
+        for call in self.calls.values():
+            if call.number > number:
+                if len(found) == most:
+                    break
+                found.append(call)
+        return found
 
     def contact(self, user: str, transport: str) -> str:
         """The Contact line of a leg: an opaque user part at the socket that serves its transport."""

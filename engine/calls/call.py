@@ -59,6 +59,7 @@ class Call(Timed):
         "caller",
         "exchange",
         "model",
+        "number",
         "record",
         "state",
     )
@@ -83,6 +84,8 @@ class Call(Timed):
         self._ring_until = NEVER
         self._remind_at = NEVER
         self._talk_until = NEVER
+        board.calls_begun += 1
+        self.number = board.calls_begun  # from 1 in order of start; never given twice
         board.calls[record.record_id] = self
 
     def handle(self, event: CallEvent, now: float) -> None:

@@ -108,16 +108,13 @@ def version(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: Over
 
 
 def _calls(settings: Settings, json: bool) -> Iterator[dict[str, Any]]:
-    """Page by page. Calls end meanwhile, so a page may begin anew: each call is given once."""
-    seen: set[str] = set()
+    """Page by page, in order of start."""
     after = None
     while True:
         page = ask_or_exit(settings, "calls.list", json, limit=_PAGE, after=after)
-        fresh = [call for call in page["calls"] if call["record_id"] not in seen]
-        seen.update(call["record_id"] for call in fresh)
-        yield from fresh
+        yield from page["calls"]
         after = page["next"]
-        if after is None or not fresh:
+        if after is None:
             return
 
 

@@ -54,11 +54,11 @@ class FakeSignalling:
             }
         elif op == "calls.list":
             numbers = range(behaviour.get("calls", 0))
-            first = 0 if arguments["after"] is None else int(arguments["after"]) + 1
+            first = arguments["after"] or 0
             page = [{"record_id": str(number), "state": "talking"} for number in numbers[first:]]
             page = page[: arguments["limit"]]
             last = first + len(page)
-            return {"calls": page, "next": str(last - 1) if last < len(numbers) else None}
+            return {"calls": page, "next": last if last < len(numbers) else None}
         elif op == "trunks.list":
             return [{"name": "pstn", "enabled": True}]
         return None

@@ -288,6 +288,8 @@ async def test_calls_come_in_pages(tmp_path: Path) -> None:
         for limit in (0, 1001, "x"):
             with pytest.raises(Refused, match="limit"):
                 await engine.ask("calls.list", limit=limit)
+        with pytest.raises(Refused, match="after must be the last next"):
+            await engine.ask("calls.list", after="2")
 
 
 async def test_the_log_level_changes_in_both_processes_or_in_none(tmp_path: Path) -> None:
