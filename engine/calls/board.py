@@ -18,7 +18,8 @@ CARRIED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 
 class Board:
     """`legs` are found by the tag that the engine gave them, `calls` by their record id, in the order of their
-    start. `calls_begun` counts all there have been."""
+    start. `calls_begun` counts all there have been. `attempts` are the CSeq, From tag and Call-ID of the INVITEs
+    whose calls are up, by which one is known that comes a second time by another way."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Board:
         self.faults = faults
         self.legs: dict[str, Leg] = {}
         self.calls: dict[str, Call] = {}
+        self.attempts: set[str] = set()
         self.calls_begun = 0
 
     def calls_after(self, number: int, most: int) -> list[Call]:

@@ -43,6 +43,7 @@ class Call(Timed):
     """The legs report, the table says what follows, the legs are told."""
 
     __slots__ = (
+        "_attempt",
         "_crossing",
         "_hop",
         "_hops",
@@ -64,7 +65,7 @@ class Call(Timed):
         "state",
     )
 
-    def __init__(self, board: Board, record: CallRecord, now: float) -> None:
+    def __init__(self, board: Board, record: CallRecord, now: float, attempt: str = "") -> None:
         super().__init__()
         self.board = board
         self.record = record
@@ -86,6 +87,8 @@ class Call(Timed):
         self._talk_until = NEVER
         board.calls_begun += 1
         self.number = board.calls_begun  # from 1 in order of start; never given twice
+        self._attempt = attempt
+        board.attempts.add(attempt)
         board.calls[record.record_id] = self
 
     def handle(self, event: CallEvent, now: float) -> None:
@@ -131,8 +134,7 @@ class Call(Timed):
         board = self.board
         board.faults.report("call", error)
         self.state = State.ENDED
-        board.calls.pop(self.record.record_id, None)
-        board.endpoint.wheel.drop(self)
+        self.forget()
         answer = ANSWER[Reason.INTERNAL_ERROR]
         try:
             if self.record.release_time is None:
@@ -147,6 +149,13 @@ class Call(Timed):
             except Exception as another:
                 board.faults.report("leg", another)
         self.caller = self.callee = None
+
+    def forget(self) -> None:
+        """Takes it off the board, and off the wheel, where it would stay until its longest deadline."""
+        board = self.board
+        board.endpoint.wheel.drop(self)
+        board.calls.pop(self.record.record_id, None)
+        board.attempts.discard(self._attempt)
 
     # --- the caller's ACK ---
 
@@ -348,8 +357,7 @@ class Call(Timed):
         tally.call_ended(self.model, record.disposition, record.reason)
         if record.answer_time is not None:
             tally.observe_talk(now - self.answered_at)
-        self.board.endpoint.wheel.drop(self)  # else it would stay in memory until its longest deadline
-        self.board.calls.pop(record.record_id, None)
+        self.forget()
 
     def _caller(self) -> CallerLeg:
         caller = self.caller

@@ -153,6 +153,8 @@ class Switchboard:
             endpoint.respond(transaction, 501, now, tag=self._tag(), headers=ALLOW)
         elif self.trunks.by_source(transaction.flow.host) is None:
             endpoint.respond(transaction, 403, now, tag=self._tag())
+        elif method == "BYE":
+            endpoint.respond(transaction, 481, now, tag=self._tag())  # no dialog is named (15.1.2)
         elif method != "OPTIONS":
             endpoint.respond(transaction, 405, now, tag=self._tag(), headers=ALLOW)
         elif "require" in request.fields:
@@ -169,6 +171,11 @@ class Switchboard:
         board = self.board
         trunk = self.trunks.by_source(transaction.flow.host)
         if self._turned_away(transaction, trunk, now):
+            return
+        attempt = f"{request.cseq} {request.from_tag} {request.call_id}"
+        if attempt in board.attempts:
+            # The same INVITE by another way, while the first is open (RFC 3261 8.2.2.2).
+            board.endpoint.respond(transaction, 482, now, tag=self._tag())
             return
         if "require" in request.fields:
             refuse_extensions(board, transaction, request, now)
@@ -192,11 +199,11 @@ class Switchboard:
             in_trunk=None if trunk is None else trunk.name,
             source=transaction.flow.host,
         )
-        call = Call(board, record, now)
+        call = Call(board, record, now, attempt)
         try:
             call.caller = CallerLeg(board, call, transaction, request)
         except MalformedHeader:
-            board.calls.pop(record.record_id)
+            call.forget()
             board.endpoint.respond(transaction, 400, now, tag=self._tag())
             return
         self._authorize(call, Attempt(trunk, caller, dialled), request, crossing, now)
