@@ -156,6 +156,10 @@ class Canaries:
             f"a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na={direction}\r\n"
         )
 
+    def allow(self, number: str) -> None:
+        """This number may show: the flow is about showing it to somebody who must know it."""
+        self._traces.remove(number.removeprefix("0").encode())
+
     def found_in(self, data: bytes) -> list[str]:
         """Which of this side's traces show in a message: its mark, its number in any form, its address."""
         lowered = data.lower()

@@ -141,6 +141,7 @@ class Scene:
             raise engine.faults[0]
         assert engine.board.calls == {}
         assert engine.board.legs == {}
+        assert engine.board.attempts == set()
         assert engine.endpoint.transactions_active == 0
         assert self.world.quiet()
 
