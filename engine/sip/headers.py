@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.sip.grammar import QUOTED_STRING, TOKEN_CHARS
+from engine.sip.grammar import QUOTED_STRING, TOKEN, TOKEN_CHARS
 from engine.sip.uri import MalformedUri, read_host
 
 MAX_PARAMS: Final = 256
@@ -45,16 +45,15 @@ class Via:
     @staticmethod
     def parse(text: str) -> Via:
         """One Via without its header name. Raises MalformedHeader."""
-        match = _PLAIN_VIA.fullmatch(text)
-        if match is None:
-            return _any_via(text)
-        transport, host, port, before, branch, behind = match.groups()
-        params = {"rport": "", "branch": branch} if before else {"branch": branch}
-        if behind:
-            for item in behind[1:].split(";"):
-                name, _, value = item.partition("=")
-                params.setdefault(name, value)
-        return Via(transport, host, int(port) if port else 0, params, "2.0")
+        before, _, rest = text.partition(";branch=")
+        branch, semicolon, behind = rest.partition(";")
+        sent_by = _VIAS_BEFORE_BRANCH.get(before)
+        added = _VIAS_BEHIND_BRANCH.get(behind) if semicolon else _NO_PARAMS
+        if sent_by is None or added is None or TOKEN.fullmatch(branch) is None:
+            return _plain_via(text)
+        transport, host, port, flags = sent_by
+        # In the order they stand in; of two the first one counts.
+        return Via(transport, host, port, {**flags, "branch": branch, **added, **flags})
 
     @staticmethod
     def salvage(text: str) -> Via | None:
@@ -149,6 +148,14 @@ _PLAIN_VIA: Final = re.compile(
     rf"(;rport)?;branch=([{TOKEN_CHARS}]++)((?:;(?:rport(?:=[0-9]++)?|received=[0-9.]++))*)"
 )
 
+# What a peer writes around the branch is the same in all its messages, so it is read once. A peer that writes
+# something else every time only makes these start again.
+_VIAS_BEFORE_BRANCH: Final[dict[str, tuple[str, str, int, dict[str, str]]]] = {}
+_VIAS_BEHIND_BRANCH: Final[dict[str, dict[str, str]]] = {}
+_NO_PARAMS: Final[dict[str, str]] = {}
+_MAX_REMEMBERED: Final = 1024
+_MAX_REMEMBERED_LENGTH: Final = 200
+
 _PARAM: Final = re.compile(
     rf"[{TOKEN_CHARS}]++(?:[ \t]*+=[ \t]*+(?:[{TOKEN_CHARS}:\[\]@/]*+|{QUOTED_STRING}))?"
 )
@@ -177,6 +184,28 @@ _ELEMENT: Final = {
     )
     for separator in (",", ";")
 }
+
+
+def _plain_via(text: str) -> Via:
+    match = _PLAIN_VIA.fullmatch(text)
+    if match is None:
+        return _any_via(text)
+    transport, host, port_text, flag, branch, behind = match.groups()
+    port = int(port_text) if port_text else 0
+    flags = {"rport": ""} if flag else _NO_PARAMS
+    added: dict[str, str] = {}
+    if behind:
+        for item in behind[1:].split(";"):
+            name, _, value = item.partition("=")
+            added.setdefault(name, value)
+    if len(text) <= _MAX_REMEMBERED_LENGTH:
+        if len(_VIAS_BEFORE_BRANCH) >= _MAX_REMEMBERED or len(_VIAS_BEHIND_BRANCH) >= _MAX_REMEMBERED:
+            _VIAS_BEFORE_BRANCH.clear()
+            _VIAS_BEHIND_BRANCH.clear()
+        _VIAS_BEFORE_BRANCH[text.partition(";branch=")[0]] = transport, host, port, flags
+        if behind:
+            _VIAS_BEHIND_BRANCH[behind[1:]] = added
+    return Via(transport, host, port, {**flags, "branch": branch, **added, **flags})
 
 
 def _any_via(text: str) -> Via:

@@ -7,6 +7,7 @@ import sipmessage
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from engine.sip import headers
 from engine.sip.headers import MalformedHeader, NameAddr, Via, first_of_list, split_list
 from tests.sip.samples import TOKEN, host_names, hosts, ipv4, ipv6, ports, tokens
 
@@ -84,6 +85,48 @@ def test_a_via_is_read(text: str, expected: Via) -> None:
 def test_what_is_no_via_is_refused(text: str) -> None:
     with pytest.raises(MalformedHeader):
         Via.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("SIP/2.0/UDP h:7;branch=b", {"branch": "b"}),
+        ("SIP/2.0/UDP h:7;rport;branch=b", {"rport": "", "branch": "b"}),
+        (
+            "SIP/2.0/UDP h:7;branch=b;rport=9;received=192.0.2.1",
+            {"branch": "b", "rport": "9", "received": "192.0.2.1"},
+        ),
+        (
+            "SIP/2.0/UDP h:7;rport;branch=b;received=192.0.2.1;rport=9",
+            {"rport": "", "branch": "b", "received": "192.0.2.1"},
+        ),
+        ("SIP/2.0/UDP h:7;branch=b;rport;rport=9", {"branch": "b", "rport": ""}),
+    ],
+)
+def test_a_via_is_read_the_same_every_time(text: str, params: dict[str, str]) -> None:
+    for _ in range(3):
+        via = Via.parse(text)
+        assert via == Via("UDP", "h", 7, params)
+        assert list(via.params) == list(params)
+        via.params["branch"] = via.params["rport"] = via.params["more"] = "changed"
+        via.params.pop("received", None)
+
+
+@pytest.mark.parametrize("behind", ["", ";rport", ";rport=9;received=192.0.2.1"])
+@pytest.mark.parametrize("branch", ["a b", "a{b", "a\x00", 'a"', "b;", "b,SIP/2.0/UDP i;branch=c"])
+def test_a_wrong_branch_is_refused_between_well_known_parts(branch: str, behind: str) -> None:
+    assert Via.parse(f"SIP/2.0/UDP h;branch=b{behind}").branch == "b"
+    with pytest.raises(MalformedHeader):
+        Via.parse(f"SIP/2.0/UDP h;branch={branch}{behind}")
+
+
+def test_what_is_remembered_of_vias_is_bounded() -> None:
+    for number in range(3 * headers._MAX_REMEMBERED):
+        Via.parse(f"SIP/2.0/UDP h{number};branch=b;rport={number}")
+        Via.parse(f"SIP/2.0/UDP {'h' * 300}{number};branch=b")
+    remembered = [*headers._VIAS_BEFORE_BRANCH, *headers._VIAS_BEHIND_BRANCH]
+    assert len(remembered) <= 2 * headers._MAX_REMEMBERED
+    assert max(len(text) for text in remembered) <= headers._MAX_REMEMBERED_LENGTH
 
 
 @pytest.mark.parametrize(
