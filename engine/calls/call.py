@@ -137,6 +137,8 @@ class Call(Timed):
         self.forget()
         answer = ANSWER[Reason.INTERNAL_ERROR]
         try:
+            if self.caller is not None and not self.caller.transaction.answered:
+                self.record.answer_time = None  # nobody was told
             if self.record.release_time is None:
                 status = answer.status if self.record.answer_time is None else 200
                 self._finish(Reason.INTERNAL_ERROR, status, answer.cause, "platform", now)
