@@ -24,12 +24,14 @@ EPOCH_MS = 1_790_000_000_000
 
 
 class Table:
-    """Bindings in memory. `unavailable` and `later` make it the store that is down, and the slow one."""
+    """Bindings in memory. `unavailable` and `later` make it the store that is down, and the slow one; `broken`
+    the one with a fault of its own."""
 
     def __init__(self) -> None:
         self.bindings: list[NumberBinding] = []
         self.callers: dict[str, RealNumber] = {}
         self.unavailable = False
+        self.broken = False
         self.later: list[tuple[LookUpLater, Found]] | None = None
 
     def add(
@@ -51,6 +53,8 @@ class Table:
         return binding
 
     def look_up(self, number: MaskedNumber, caller: RealNumber) -> Found | LookUpLater:
+        if self.broken:
+            raise RuntimeError("simulated")
         if self.unavailable:
             raise BindingsUnavailable("simulated")
         found = Found(None)
@@ -64,6 +68,8 @@ class Table:
         return self._answer(found)
 
     def remember(self, binding_id: str, caller: RealNumber, utc: float) -> None:
+        if self.broken:
+            raise RuntimeError("simulated")
         self.callers[binding_id] = caller
 
     def _answer(self, found: Found) -> Found | LookUpLater:
@@ -77,17 +83,18 @@ class Table:
 @dataclass
 class Kept:
     """Records as they were when they were written. `start_places` tells how many datagrams had been put on the
-    wire before each START. `broken`: every write fails."""
+    wire before each START. `broken`: so many writes to come fail."""
 
     world: World
     accepting: bool = True
-    broken: bool = False
+    broken: int = 0
     starts: list[CallRecord] = field(default_factory=list)
     ends: list[CallRecord] = field(default_factory=list)
     start_places: dict[str, int] = field(default_factory=dict)
 
     def write(self, kind: EntryKind, record: CallRecord) -> None:
         if self.broken:
+            self.broken -= 1
             raise OSError("simulated: no space left")
         if kind == EntryKind.START:
             self.starts.append(copy.copy(record))
