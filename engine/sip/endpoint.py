@@ -76,7 +76,8 @@ class Endpoint:
         self._identifiers = identifiers
         self._tally = tally
         self._via_before_branch = {
-            transport: f"SIP/2.0/{transport.upper()} {address};branch=" for transport, address in sent_by.items()
+            transport: f"SIP/2.0/{transport.upper()} {address};branch="
+            for transport, address in sent_by.items()
         }
         self._tag_key = identifiers.token().encode()
         self._layer = Layer(outbox, self.wheel, timers, tally.retransmission)
