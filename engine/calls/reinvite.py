@@ -74,8 +74,11 @@ class Reinvite:
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
         if status < 200:
-            if not self._responded and self._cancelled:
-                self._call.board.endpoint.send_cancel(self._client, "", now)
+            if not self._responded:
+                if self._state == State.DONE:
+                    self._client.expect_end(now)  # the call has ended before it: no other timer runs for it
+                elif self._cancelled:
+                    self._call.board.endpoint.send_cancel(self._client, "", now)
             self._responded = True
         elif status < 300:
             self._on_success(response, now)
