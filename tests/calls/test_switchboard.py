@@ -290,6 +290,34 @@ def test_answers_go_to_the_source(scene: Scene, stranger: Stranger, via: str, po
     scene.close()
 
 
+def test_a_symmetric_trunk_gets_answers_at_its_source_port() -> None:
+    scene = Scene(trunk={"symmetric": True})
+    stranger = Stranger(scene.world)
+    stranger.request("OPTIONS", via="Via: SIP/2.0/UDP 127.0.5.55:7777;branch=z9hG4bKx")
+    scene.run(0.1)
+    assert stranger.statuses() == [200]
+    scene.close()
+
+
+def test_messages_are_counted_by_trunk() -> None:
+    scene = Scene()
+    call, _ = scene.talk()
+    call.hang_up()
+    scene.finish()
+    tally = scene.engine.tally
+    assert tally.requests == {
+        ("INVITE", "in", "pstn"): 1,
+        ("INVITE", "out", "pstn"): 1,
+        ("ACK", "in", "pstn"): 1,
+        ("ACK", "out", "pstn"): 1,
+        ("BYE", "in", "pstn"): 1,
+        ("BYE", "out", "pstn"): 1,
+    }
+    assert tally.responses[("INVITE", "200", "in", "pstn")] == 1
+    assert tally.responses[("INVITE", "200", "out", "pstn")] == 1
+    assert tally.retransmissions == {}
+
+
 # --- authorization's first step, and what comes before it ---
 
 

@@ -137,6 +137,7 @@ class SimulatedEngine:
         self.endpoint = Endpoint(
             self.switchboard, timers or TimerValues(), identifiers, self.tally, self.outbox, sent_by
         )
+        self.endpoint.symmetric = frozenset(trunk.name for trunk in table.trunks if trunk.symmetric)
         self.board.endpoint = self.endpoint
         world.add(self)
 
@@ -147,6 +148,9 @@ class SimulatedEngine:
         self.faults.append(error)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        if flow.trunk == "sim":  # as the driver names it
+            trunk = self.switchboard.trunks.by_source(flow.host)
+            flow.trunk = "unknown" if trunk is None else trunk.name
         try:
             self.endpoint.receive(data, flow, now)
         except Exception as error:

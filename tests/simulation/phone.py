@@ -223,6 +223,7 @@ class PhoneCall:
         self.call_id = ""
         self.tag = ""
         self.forks: dict[str, str] = {}  # of the callee: name of the fork → its tag
+        self.picked: list[str] = []  # tags of the forks that answered and were not hung up
         self.local = self.remote = self.remote_uri = ""
         self.remote_tag = ""
         self.routes = ""
@@ -239,7 +240,7 @@ class PhoneCall:
             "",
         )  # what every answer to the INVITE begins with: several forks may give one
         self._acks: dict[int, tuple[bytes, Flow]] = {}
-        self._repeats: dict[int, Repeat] = {}
+        self._repeats: dict[tuple[int, str], Repeat] = {}  # by CSeq and our tag
 
     # --- the caller ---
 
@@ -314,16 +315,16 @@ class PhoneCall:
         if transaction is None or (transaction.answered and not transaction.accepted) or self.released_by:
             return
         tag = self._tag_of(fork)
+        if tag not in self.picked:
+            self.picked.append(tag)
         if not self.answered:
-            self.tag = tag
-            self.local = f"{self.local};tag={tag}"
+            self._speak_as(tag)
             self.answered = True
             self.status = 200
         body = self.phone.session(port=5000) if session is None else session
         transaction.head, transaction.to, transaction.tail = self._answering
         data = self._respond(transaction, 200, tag, body, headers)
-        if tag == self.tag:
-            self._repeats[self.invite.cseq] = Repeat(self, self.invite.cseq, data, transaction.flow)
+        self._repeat(self.invite.cseq, tag, data, transaction.flow)
 
     def reject(self, status: int = 486, headers: str = "", body: str = "") -> None:
         transaction = self._open()
@@ -343,6 +344,11 @@ class PhoneCall:
         self.released_by = "self"
         for repeat in self._repeats.values():
             repeat.stop()
+        for tag in self.picked[1:] if self.incoming else ():
+            self._speak_as(tag)
+            self.send("BYE", headers)
+        if self.picked:
+            self._speak_as(self.picked[0])
         self.send("BYE", headers)
 
     def send(self, method: str, headers: str = "", body: str = "", cseq: int = 0) -> Asking:
@@ -382,7 +388,7 @@ class PhoneCall:
         self.session_version += 1
         body = self.phone.session(port=5002, version=self.session_version) if session is None else session
         data = self._respond(transaction, 200, "", body)
-        self._repeats[request.cseq] = Repeat(self, request.cseq, data, transaction.flow)
+        self._repeat(request.cseq, self.tag, data, transaction.flow)
 
     def ring_reinvite(self, status: int = 183) -> None:
         if self.reinvited is not None:
@@ -442,10 +448,10 @@ class PhoneCall:
 
     def on_ack(self, request: Request) -> None:
         self.heard.acks.append(request)
-        repeat = self._repeats.pop(request.cseq, None)
+        repeat = self._repeats.pop((request.cseq, request.to_tag), None)
         if repeat is not None:
             repeat.stop()
-        if self.incoming and request.cseq == self.invite.cseq and request.to_tag == self.tag:
+        if self.incoming and request.cseq == self.invite.cseq and request.to_tag in self.picked:
             self.confirmed = True
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
@@ -453,8 +459,12 @@ class PhoneCall:
         endpoint = self.phone.endpoint
         if request.method == "BYE":
             endpoint.respond(transaction, 200, now)
+            if request.to_tag in self.picked and len(self.picked) > 1:
+                self.picked.remove(request.to_tag)  # a fork that lost
+                self._speak_as(self.picked[0])
+                return
             if request.to_tag != self.tag:
-                return  # of a fork that lost
+                return
             if not self.released_by:
                 self.released_by = "peer"
             for repeat in self._repeats.values():
@@ -504,6 +514,18 @@ class PhoneCall:
     def _send_cancel(self, headers: str) -> None:
         assert self._invite is not None
         self.phone.endpoint.send_cancel(self._invite, headers, self.phone.world.now)
+
+    def _speak_as(self, tag: str) -> None:
+        """One fork of this phone is who talks from now on."""
+        self.tag = tag
+        self.local = f"{self.invite.value('to')};tag={tag}"
+
+    def _repeat(self, cseq: int, tag: str, data: bytes, flow: Flow) -> None:
+        """Sends a 2xx again until its ACK comes; a fork that sends another one goes on with that."""
+        known = self._repeats.pop((cseq, tag), None)
+        if known is not None:
+            known.stop()
+        self._repeats[cseq, tag] = Repeat(self, cseq, data, flow)
 
     def _open(self) -> ServerTransaction | None:
         transaction = self._transaction

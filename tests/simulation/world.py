@@ -89,14 +89,14 @@ class World:
         self.unreachable: set[Address] = set()
         self._nodes: dict[Address, Node] = {}
         self._flights: list[tuple[float, int, Address, Address, bytes]] = []
-        self._plans: list[tuple[float, int, Callable[[], None]]] = []
+        self._plans: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = count()
         self._flows: dict[tuple[Address, Address], Flow] = {}
 
     def add(self, node: Node) -> None:
         self._nodes[node.address] = node
 
-    def at(self, delay: float, action: Callable[[], None]) -> None:
+    def at(self, delay: float, action: Callable[[], object]) -> None:
         """Does something `delay` seconds from now."""
         heapq.heappush(self._plans, (self.now + delay, next(self._serial), action))
 
