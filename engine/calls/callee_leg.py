@@ -141,9 +141,13 @@ class CalleeLeg(Leg):
     def close(self) -> None:
         """Leaves behind only what repeated and late 2xx still need for 64·T1."""
         super().close()
-        self._invite.user = LateAnswers(self.board.endpoint, self._invite, self.tag, self._acks)
+        self._invite.user = self._late_answers()
 
     # --- within ---
+
+    def _late_answers(self) -> LateAnswers:
+        invite = self._invite
+        return LateAnswers(self.board.endpoint, invite.request, invite.flow, self.tag, self._acks)
 
     @property
     def _abandoned(self) -> bool:
@@ -170,7 +174,7 @@ class CalleeLeg(Leg):
                 self.board.endpoint.send_again(*again)
             return
         if self._abandoned or dialog is not None:
-            end_unwanted(self.board.endpoint, self._invite, self.tag, self._acks, response, now)
+            self._late_answers().on_response(response, now)
             if dialog is None:
                 self.close()  # its transaction has nothing more to report than further 2xx
             return
@@ -186,41 +190,37 @@ class CalleeLeg(Leg):
 
 
 class LateAnswers:
-    """Hears the responses to an INVITE whose call is over: repeats the ACK, ends what another fork picked up."""
+    """Hears the 2xx that come too late or from another fork (RFC 3261 13.2.2.4): ACK and BYE for a new one, the
+    ACK again for a known one."""
 
-    __slots__ = ("_acks", "_endpoint", "_invite", "_tag")
+    __slots__ = ("_acks", "_endpoint", "_flow", "_sent", "_tag")
 
-    def __init__(self, endpoint: Endpoint, invite: InviteClient, tag: str, acks: Acks) -> None:
+    def __init__(self, endpoint: Endpoint, sent: OutgoingRequest, flow: Flow, tag: str, acks: Acks) -> None:
         self._endpoint = endpoint
-        self._invite = invite
+        self._sent = sent
+        self._flow = flow
         self._tag = tag
         self._acks = acks
 
     def on_response(self, response: Response, now: float) -> None:
-        if 200 <= response.status < 300:
-            end_unwanted(self._endpoint, self._invite, self._tag, self._acks, response, now)
+        if not 200 <= response.status < 300:
+            return
+        endpoint = self._endpoint
+        again = self._acks.get(response.to_tag)
+        if again is not None:
+            endpoint.send_again(*again)
+            return
+        dialog = calling_dialog(self._sent, self._tag, response, self._flow)
+        flow = dialog.target_flow
+        self._acks[response.to_tag] = (endpoint.send_ack(dialog.ack(self._sent.cseq), flow), flow)
+        dialog.local_cseq += _BYE_AHEAD
+        endpoint.send_request(dialog.request("BYE", reason_line(16)), flow, UNHEARD, now)
 
     def on_timeout(self, now: float) -> None:
         pass
 
     def on_transport_error(self, now: float) -> None:
         pass
-
-
-def end_unwanted(
-    endpoint: Endpoint, invite: InviteClient, tag: str, acks: Acks, response: Response, now: float
-) -> None:
-    """ACK and BYE for a 2xx that came too late or from another fork (RFC 3261 13.2.2.4); when it comes again, and
-    for a known one, the ACK alone."""
-    again = acks.get(response.to_tag)
-    if again is not None:
-        endpoint.send_again(*again)
-        return
-    dialog = calling_dialog(invite.request, tag, response, invite.flow)
-    flow = dialog.target_flow
-    acks[response.to_tag] = (endpoint.send_ack(dialog.ack(invite.request.cseq), flow), flow)
-    dialog.local_cseq += _BYE_AHEAD
-    endpoint.send_request(dialog.request("BYE", reason_line(16)), flow, UNHEARD, now)
 
 
 def _crossing(response: Response) -> Crossing:
