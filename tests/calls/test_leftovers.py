@@ -1,0 +1,71 @@
+"""What a call leaves in memory: nothing, and that without the help of the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from engine.calls.call import Call
+from engine.calls.leg import Acceptance, Leg
+from engine.calls.reinvite import Reinvite
+from engine.sip.dialog import Dialog
+from engine.sip.message import Message
+from engine.sip.transactions.transaction import Transaction
+from tests.calls.flows import FLOWS
+from tests.simulation.scene import Scene
+
+KINDS = (Call, Leg, Reinvite, Acceptance, Dialog, Transaction)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive() -> Counter[str]:
+    return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, KINDS))
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("flow", FLOWS)
+def test_nothing_of_a_call_stays_in_memory(flow: str) -> None:
+    """After 64·T1 at the latest, though the call could have rung or lasted much longer."""
+    before = alive()
+    scene = Scene()
+    FLOWS[flow](scene)
+    scene.finish(linger_s=75)
+    for phone in (scene.alice, scene.bob):
+        phone.calls.clear()
+    assert alive() - before == Counter()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_ended_call_goes_at_once() -> None:
+    """Only its transactions stay for their 64·T1; the call, its legs and what they had read do not."""
+    before = alive()
+    scene = Scene()
+    call, _ = scene.talk()
+    call.hang_up()
+    scene.run(6)  # T4 of the BYE, and the slots of short timers
+    engine_owned = alive() - before
+    for kind in ("Call", "CallerLeg", "CalleeLeg", "Dialog", "Acceptance"):
+        assert engine_owned[kind] == 0, engine_owned
+    scene.finish()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_call_in_progress_holds_no_message() -> None:
+    scene = Scene()
+    scene.talk()
+    scene.run(40)
+    for phone in (scene.alice, scene.bob):
+        phone.calls.clear()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Message)]
+    assert scene.engine.endpoint.transactions_active == 0
+    assert alive()["Call"] == 1
