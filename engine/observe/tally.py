@@ -12,6 +12,7 @@ from typing import TypedDict
 from engine.observe import catalogue
 
 OTHER = "OTHER"
+UNHEARD = "unheard"
 _MOST_KINDS = 64  # of malformed messages; the parser has fewer
 
 _METHODS = frozenset(
@@ -117,6 +118,10 @@ class Tally:
         if kind not in self.malformed_messages and len(self.malformed_messages) >= _MOST_KINDS:
             kind = OTHER
         self.malformed_messages[kind] = self.malformed_messages.get(kind, 0) + 1
+
+    def unheard(self, count: int) -> None:
+        """Datagrams of senders of rubbish that were not looked at: one more kind of malformed messages."""
+        self.malformed_messages[UNHEARD] = self.malformed_messages.get(UNHEARD, 0) + count
 
     def call_ended(self, model: str, disposition: str, reason: str) -> None:
         """`model` is "" for an attempt that found no binding."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+UNKNOWN: Final = "unknown"
+"""The trunk of who belongs to none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -13,13 +17,15 @@ class Flow:
     host, port the far end's address, host as an IP literal without brackets
     local      number of the socket (UDP) or of the connection (TCP) it belongs to; 0: whichever leads there
     trunk      name of the trunk it belongs to, "unknown" for none; a metric label
+    faults     messages of its that were no SIP, since the transport last forgave them
     """
 
     transport: str
     host: str
     port: int
     local: int = 0
-    trunk: str = "unknown"
+    trunk: str = UNKNOWN
+    faults: int = 0
 
     @property
     def reliable(self) -> bool:

@@ -10,10 +10,11 @@ from typing import Protocol
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import NEVER
 from engine.transport.streams import Streams, awaits_answer
-from engine.transport.udp import PER_WAKE_UP, UdpSocket
+from engine.transport.udp import UdpSocket
 
 _SHORTEST_WAIT_S = 0.001
 _LAG_PERIOD_S = 0.1
+_FORGIVE_S = 1.0  # how long who sends rubbish is not listened to
 
 # Under traffic the sockets are polled instead of waited for, as network drivers do: messages come in handfuls, and one
 # wake-up, one journal write and warm caches serve several of them. It delays a message by two milliseconds at most.
@@ -35,6 +36,7 @@ class Core(Protocol):
 
 class Figures(Protocol):
     def observe_loop_lag(self, seconds: float) -> None: ...
+    def unheard(self, count: int) -> None: ...
 
 
 class Driver:
@@ -64,6 +66,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._lag_due = 0.0
+        self._forgive_at = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
 
     # --- start and stop ---
@@ -166,10 +169,10 @@ class Driver:
         arrived = socket.read()
         if arrived:
             self._take(arrived)
-            if len(arrived) == PER_WAKE_UP:  # there is more; timers and streams get their turn first
-                self._loop.call_soon(self._poll, socket, 0)
-            else:
-                self._loop.call_later(_POLL_S, self._poll, socket, 0)
+        if socket.more:  # timers and streams get their turn first
+            self._loop.call_soon(self._poll, socket, 0)
+        elif arrived:
+            self._loop.call_later(_POLL_S, self._poll, socket, 0)
         elif empty < _EMPTY_POLLS:
             self._loop.call_later(_POLL_S, self._poll, socket, empty + 1)
         else:
@@ -197,5 +200,10 @@ class Driver:
     def _watch_lag(self) -> None:
         now = monotonic()
         self._figures.observe_loop_lag(max(0.0, now - self._lag_due))
+        if now >= self._forgive_at:
+            self._forgive_at = now + _FORGIVE_S
+            unheard = sum([socket.forgive() for socket in self._udp])
+            if unheard:
+                self._figures.unheard(unheard)
         self._lag_due = now + _LAG_PERIOD_S
         self._lag_timer = self._loop.call_later(_LAG_PERIOD_S, self._watch_lag)

@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 
 from engine.sip.flow import Flow
 from engine.sip.framing import StreamError, StreamFramer
+from engine.transport.udp import MOST_FAULTS
 
 _WRITE_LIMIT: Final = 1_048_576  # bytes that a far end may leave unread before its connection is dropped
 _PENDING_LIMIT: Final = 1_048_576  # bytes that may wait for a connection to be made
@@ -183,6 +184,8 @@ class Connection(asyncio.Protocol):
             self.write(b"\r\n" * min(pings, 16))  # RFC 5626 4.4.1
         for message in messages:
             self._streams.driver.deliver(message, flow)
+        if flow.faults >= MOST_FAULTS:
+            self._broken = True
         if not self._framer.pending and not self._broken:
             self._begun = 0.0
         elif messages or not self._begun:

@@ -11,6 +11,8 @@ from engine.sip.flow import Flow
 
 _LARGEST: Final = 65_535
 PER_WAKE_UP: Final = 64  # then timers, streams and the control process get their turn
+_READS_PER_WAKE_UP: Final = 2048  # of which all but those are of senders who are not listened to
+MOST_FAULTS: Final = 100  # messages that are no SIP, until the sender is forgiven
 # Too large, or no memory for it just now: nothing that tells of the way, so other messages there need not hear.
 _LOST: Final = frozenset((errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM))
 _REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made anew when they speak again
@@ -19,7 +21,7 @@ _REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made a
 class UdpSocket:
     """Bound and non-blocking. What the kernel cannot take at once is dropped: SIP repeats it."""
 
-    __slots__ = ("_family", "_flows", "_number", "_socket", "_trunk_of")
+    __slots__ = ("_family", "_flows", "_number", "_offenders", "_socket", "_trunk_of", "_unheard", "more")
 
     def __init__(
         self, host: str, port: int, number: int, receive_buffer: int, trunk_of: Callable[[str], str]
@@ -40,6 +42,9 @@ class UdpSocket:
         self._number = number
         self._trunk_of = trunk_of
         self._flows: dict[tuple[str, int], Flow] = {}
+        self._offenders: set[tuple[str, int]] = set()
+        self._unheard = 0
+        self.more = False
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -55,14 +60,20 @@ class UdpSocket:
         return host, port
 
     def read(self) -> list[tuple[bytes, Flow]]:
-        """What has arrived, with where it came from."""
+        """What has arrived, with where it came from. `more` tells whether there may be more.
+
+        Who sends rubbish by the hundred is not read any more until he is forgiven, so that a flood of it costs
+        little more than the kernel's copy, and others are heard beside it.
+        """
         arrived: list[tuple[bytes, Flow]] = []
         receive = self._socket.recvfrom
         flows = self._flows
-        for _ in range(PER_WAKE_UP):
+        self.more = True
+        for _ in range(_READS_PER_WAKE_UP):
             try:
                 data, address = receive(_LARGEST)
             except OSError:  # nothing more (BlockingIOError), or an ICMP error of something sent before
+                self.more = False
                 break
             flow = flows.get(address)
             if flow is None:
@@ -70,8 +81,24 @@ class UdpSocket:
                     flows.clear()
                 host = address[0]
                 flow = flows[address] = Flow("udp", host, address[1], self._number, self._trunk_of(host))
+            if flow.faults >= MOST_FAULTS:
+                self._unheard += 1
+                self._offenders.add(address)
+                continue
             arrived.append((data, flow))
+            if len(arrived) == PER_WAKE_UP:
+                break
         return arrived
+
+    def forgive(self) -> int:
+        """Listens to everybody again; returns how many datagrams went unheard since the last time."""
+        for address in self._offenders:
+            flow = self._flows.get(address)
+            if flow is not None:
+                flow.faults = 0
+        self._offenders.clear()
+        unheard, self._unheard = self._unheard, 0
+        return unheard
 
     def send(self, data: bytes, flow: Flow) -> bool:
         """False when the network says that nothing can get there. What is lost counts as sent."""

@@ -40,6 +40,7 @@ class Core:
         self.kept = 0
         self.reports: list[tuple[str, str]] = []
         self.malformed: list[str] = []
+        self.not_heard = 0
         self.lags: list[float] = []
         self.answer: Callable[[bytes], bytes | None] = lambda data: None
         self.on_expire: Callable[[float], None] = lambda now: None
@@ -80,6 +81,9 @@ class Core:
     def count_malformed(self, kind: str) -> None:
         self.malformed.append(kind)
         self._noted.set()
+
+    def unheard(self, count: int) -> None:
+        self.not_heard += count
 
     def observe_loop_lag(self, seconds: float) -> None:
         self.lags.append(seconds)
