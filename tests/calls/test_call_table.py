@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.calls.call import TABLE, Call, State
 from engine.calls.events import CallEvent, Event
 from engine.calls.settings import CallSettings
-from engine.numbering.binding import Found
+from engine.numbering.binding import Found, Model
 from tests.simulation.engine import SimulatedEngine, pstn
 from tests.simulation.phone import PhoneCall
 from tests.simulation.scene import ALICE, HOPS, A, B, Scene, X
@@ -128,8 +128,6 @@ class Ends:
         self.world = World()
         self.engine = SimulatedEngine(self.world, [pstn(*HOPS[:2])], SETTINGS)
         self.engine.table.later = []
-        from engine.numbering.binding import Model
-
         self.engine.table.add(Model.AXB, X, A, B)
         self.caller = Stranger(self.world, ALICE)
         self.hops = [Stranger(self.world, address) for address in HOPS[:2]]
@@ -275,7 +273,7 @@ BEGINNINGS: list[list[str]] = [
 
 
 @settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=1200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 @given(st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(sorted(ACTIONS)), max_size=14))
 def test_any_sequence_keeps_the_invariants(beginning: list[str], rest: list[str]) -> None:

@@ -13,8 +13,8 @@ from tests.simulation.phone import Phone, PhoneCall
 from tests.simulation.scene import Scene, X
 from tests.simulation.world import Conditions
 
-CALLS_A_BLOCK = 60
-BLOCKS = 6
+CALLS_A_BLOCK = 100
+BLOCKS = 8
 SETTINGS = CallSettings(ring_timeout_s=40, max_duration_s=120, first_response_s=2)
 
 

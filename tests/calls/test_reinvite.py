@@ -293,6 +293,25 @@ def test_an_asked_side_that_never_ends_its_re_invite_is_forgotten_with_the_call(
 
 
 @BOTH_WAYS
+def test_an_asked_side_that_speaks_first_after_the_end_is_forgotten_too(by: str) -> None:
+    """Its provisional response stops timer B, when nobody waits for a final one any more."""
+    scene = Scene()
+    asker, asked = sides(scene, by)
+    asked.phone.on_reinvite = lambda call: None
+    asker.reinvite()
+    scene.run(0.2)
+    waiting, asked.reinvited = asked.reinvited, None
+    asker.hang_up()
+    scene.run(0.2)
+    asked.reinvited = waiting
+    asked.ring_reinvite()
+    asked.reinvited = None
+    scene.run(0.2)
+    assert asker.reinvite_statuses == [487]
+    expect(scene.finish(), reason="normal")
+
+
+@BOTH_WAYS
 def test_bye_between_a_2xx_and_its_ack(by: str) -> None:
     scene = Scene()
     asker, asked = sides(scene, by)
