@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from engine.calls.board import Board
 from engine.calls.events import CallEvent, Event
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
-from engine.calls.leg import ALLOW, Leg, content_type, reason_line
+from engine.calls.leg import ALLOW, MOST_EARLY_DIALOGS, Leg, content_type, reason_line
 from engine.routing.next_hop import NextHop
 from engine.sip.dialog import calling_dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
-from engine.sip.message import Response
+from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
-from engine.sip.transactions.transaction import UNHEARD
+from engine.sip.transactions.transaction import UNHEARD, ServerTransaction
 
 if TYPE_CHECKING:
     from engine.calls.call import Call
@@ -25,6 +25,7 @@ BAD_GATEWAY = 502
 PROTOCOL_ERROR = 111  # Q.850: protocol error, unspecified
 Acks = dict[str, tuple[bytes, Flow]]  # To tag of a 2xx → the ACK that it got, for when it comes again
 
+_MOST_UNWANTED = 16  # answers to one INVITE that are acknowledged and hung up; further ones are ignored
 _BYE_AHEAD = 100  # how far the CSeq of a BYE to an unwanted 2xx is ahead: higher than any that was used
 
 
@@ -47,7 +48,7 @@ class Outward:
 class CalleeLeg(Leg):
     """One INVITE to one next hop, with all the early dialogs that come of it. The first 2xx makes the dialog."""
 
-    __slots__ = ("_acks", "_cancel_headers", "_invite", "_provisional", "call_id")
+    __slots__ = ("_acks", "_cancel_headers", "_early_tags", "_invite", "_provisional", "call_id")
 
     def __init__(
         self, board: Board, call: Call, outward: Outward, hop: NextHop, crossing: Crossing, now: float
@@ -60,6 +61,7 @@ class CalleeLeg(Leg):
         self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
+        self._early_tags: tuple[str, ...] = ()
         body = self.origin.write(crossing.session)
         request = OutgoingRequest(
             "INVITE",
@@ -85,6 +87,20 @@ class CalleeLeg(Leg):
         return self._provisional
 
     # --- in ---
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        early = self.dialog is None and request.call_id == self.call_id
+        if not early or request.from_tag not in self._early_tags:
+            super().on_request(transaction, request, now)
+            return
+        endpoint = self.board.endpoint
+        method = request.method
+        if method == "BYE":
+            endpoint.respond(transaction, 500, now)  # a callee must not end an early dialog so (RFC 3261 15)
+        elif method == "INVITE":
+            endpoint.respond(transaction, 491, now)  # ours is still open (14.2)
+        else:
+            self.answer_aside(transaction, request, now)
 
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
@@ -160,10 +176,13 @@ class CalleeLeg(Leg):
             if first:
                 self.board.endpoint.send_cancel(self._invite, self._cancel_headers, now)
             return
-        if response.status == 100:
-            return
+        if response.status in (100, 199):
+            return  # 199 was never offered to it (RFC 6228 4), and tells the caller nothing
+        tag = response.to_tag
+        if tag and tag not in self._early_tags and len(self._early_tags) < MOST_EARLY_DIALOGS:
+            self._early_tags += (tag,)
         crossing = _crossing(response)
-        event = CallEvent(Event.PROGRESS, crossing, response.status, early=self.tag + response.to_tag)
+        event = CallEvent(Event.PROGRESS, crossing, response.status, early=self.tag + tag)
         self.call.handle(event, now)
 
     def _on_success(self, response: Response, now: float) -> None:
@@ -209,6 +228,8 @@ class LateAnswers:
         again = self._acks.get(response.to_tag)
         if again is not None:
             endpoint.send_again(*again)
+            return
+        if len(self._acks) > _MOST_UNWANTED:
             return
         dialog = calling_dialog(self._sent, self._tag, response, self._flow)
         flow = dialog.target_flow

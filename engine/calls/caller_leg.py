@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.calls.board import Board
 from engine.calls.events import CallEvent, Event
-from engine.calls.leg import ALLOW, Leg, content_type, reason_line
+from engine.calls.leg import ALLOW, MOST_EARLY_DIALOGS, Leg, content_type, reason_line
 from engine.calls.session import SessionOrigin
 from engine.sip.dialog import answering_dialog
 from engine.sip.message import Request
@@ -107,7 +107,9 @@ class CallerLeg(Leg):
         self.origin = origin
         self._early = {}
         self.transaction.user = None
-        self.accept(self.transaction, tag, origin.write(session), dialog.remote_cseq, self.call, now)
+        routes, self._record_routes = self._record_routes, ""
+        body = origin.write(session)
+        self.accept(self.transaction, tag, body, dialog.remote_cseq, self.call, now, routes)
 
     def fail(self, status: int, cause: int, retry_after: int, now: float) -> None:
         """Sends the final failure; the leg is over."""
@@ -129,15 +131,14 @@ class CallerLeg(Leg):
             self.board.legs.pop(other, None)
         super().close()
 
-    def record_routes(self) -> str:
-        return self._record_routes if self.acceptance is None else ""
-
     # --- within ---
 
     def _early_dialog(self, early: str) -> tuple[str, SessionOrigin]:
         known = self._early.get(early)
         if known is not None:
             return known
+        if len(self._early) >= MOST_EARLY_DIALOGS:
+            return next(reversed(self._early.values()))
         if not self._early:
             known = (self.tag, self.origin)
         else:

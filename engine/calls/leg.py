@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.calls.call import Call
 
 ALLOW = f"Allow: {CARRIED_METHODS}\r\n"
+MOST_EARLY_DIALOGS = 16  # of one INVITE, so that a callee's side cannot fill the memory
 
 
 class Acknowledged(Protocol):
@@ -77,12 +78,18 @@ class Leg:
                 self.close()
         elif method == "INVITE":
             self._on_reinvite(transaction, request, now)
-        elif method == "OPTIONS":
-            dialog.remote_cseq = request.cseq
-            endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
         else:
             dialog.remote_cseq = request.cseq
+            self.answer_aside(transaction, request, now)
+
+    def answer_aside(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """Answers what has nothing to do with the call: the method comes first, then what it requires (8.2)."""
+        endpoint = self.board.endpoint
+        method = request.method
+        if method != "OPTIONS":
             endpoint.respond(transaction, 405 if method in METHODS else 501, now, headers=ALLOW)
+        elif not extensions_refused(self.board, transaction, request, now):
+            endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK to a 2xx of this leg. A second one, or one for another INVITE, changes nothing."""
@@ -109,21 +116,19 @@ class Leg:
         cseq: int,
         owner: Acknowledged,
         now: float,
+        routes: str = "",
     ) -> None:
-        """Sends the 2xx to an INVITE and repeats it until its ACK comes (RFC 3261 13.3.1.4)."""
+        """Sends the 2xx to an INVITE and repeats it until its ACK comes (RFC 3261 13.3.1.4). `routes` are the
+        Record-Route lines of one that makes a dialog (12.1.1)."""
         data = self.board.endpoint.respond(
             transaction,
             200,
             now,
             tag=tag,
-            headers=f"{self.record_routes()}{self.contact}{ALLOW}{content_type(session)}",
+            headers=f"{routes}{self.contact}{ALLOW}{content_type(session)}",
             body=session,
         )
         self.acceptance = Acceptance(self, data, transaction.flow, cseq, owner, now)
-
-    def record_routes(self) -> str:
-        """Record-Route lines for an answer that makes a dialog (12.1.1); none within one."""
-        return ""
 
     def reinvite(self, crossing: Crossing, user: ClientUser, now: float) -> InviteClient:
         """Sends a re-INVITE with the other side's session, or without one (late offer)."""
@@ -173,8 +178,7 @@ class Leg:
     def _on_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         dialog = self._confirmed()
         dialog.remote_cseq = request.cseq
-        if "require" in request.fields:
-            refuse_extensions(self.board, transaction, request, now)
+        if extensions_refused(self.board, transaction, request, now):
             return
         try:
             crossing = crossing_of(request)
@@ -268,8 +272,14 @@ def reason_line(cause: int) -> str:
     return f"Reason: Q.850;cause={cause}\r\n" if cause else ""
 
 
-def refuse_extensions(board: Board, transaction: ServerTransaction, request: Request, now: float) -> None:
-    """420 for a Require that nothing here can meet (RFC 3261 8.2.2.3)."""
-    unsupported = ", ".join(request.values("require"))
+def extensions_refused(board: Board, transaction: ServerTransaction, request: Request, now: float) -> bool:
+    """True when it has answered 420, for a Require that nothing here can meet (RFC 3261 8.2.2.3); an empty one
+    requires nothing."""
+    if "require" not in request.fields:
+        return False
+    unsupported = ", ".join([option for option in request.values("require") if option])
+    if not unsupported:
+        return False
     board.endpoint.respond(transaction, 420, now, tag="" if request.to_tag else board.identifiers.token(),
                            headers=f"Unsupported: {unsupported}\r\n")  # fmt: skip
+    return True

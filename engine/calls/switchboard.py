@@ -19,7 +19,7 @@ from engine.calls.hiding import (
     crossing_of,
     dialled_text,
 )
-from engine.calls.leg import ALLOW, reason_line, refuse_extensions
+from engine.calls.leg import ALLOW, extensions_refused, reason_line
 from engine.calls.ports import Bindings, BindingsUnavailable, LookUpLater
 from engine.calls.record import CallRecord
 from engine.calls.summary import Summary
@@ -157,8 +157,8 @@ class Switchboard:
             endpoint.respond(transaction, 481, now, tag=self._tag())  # no dialog is named (15.1.2)
         elif method != "OPTIONS":
             endpoint.respond(transaction, 405, now, tag=self._tag(), headers=ALLOW)
-        elif "require" in request.fields:
-            refuse_extensions(self.board, transaction, request, now)
+        elif extensions_refused(self.board, transaction, request, now):
+            return
         elif self.draining:
             endpoint.respond(transaction, 503, now, tag=self._tag(), headers=self._retry_after())
         else:
@@ -177,8 +177,7 @@ class Switchboard:
             # The same INVITE by another way, while the first is open (RFC 3261 8.2.2.2).
             board.endpoint.respond(transaction, 482, now, tag=self._tag())
             return
-        if "require" in request.fields:
-            refuse_extensions(board, transaction, request, now)
+        if extensions_refused(board, transaction, request, now):
             return
         try:
             crossing = crossing_of(request)
