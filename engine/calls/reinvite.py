@@ -10,6 +10,7 @@ from engine.calls.hiding import Crossing, Unacceptable, crossing_of
 from engine.calls.leg import Leg
 from engine.sip.flow import Flow
 from engine.sip.message import Request, Response
+from engine.sip.timers import Timed
 from engine.sip.transactions.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ class State(IntEnum):
     DONE = 2
 
 
-class Reinvite:
-    """Fails without a trace, but for 408 and 481, which say that the other side is gone: they end the call."""
+class Reinvite(Timed):
+    """Fails without a trace, but for 408 and 481, which say that the other side is gone: they end the call.
+
+    An asked side that rings as long as a callee may is asked no longer: CANCEL. Its own answer decides then, as
+    with a CANCEL of the asker's; only that the asker, who has not cancelled, gets 504 instead of 487.
+    """
 
     __slots__ = (
         "_acknowledgement",
@@ -36,6 +41,7 @@ class Reinvite:
         "_cseq",
         "_responded",
         "_state",
+        "_timed_out",
         "_transaction",
         "asker",
     )
@@ -50,6 +56,7 @@ class Reinvite:
         crossing: Crossing,
         now: float,
     ) -> None:
+        super().__init__()
         self._call = call
         self.asker = asker
         self._asked = asked
@@ -58,6 +65,7 @@ class Reinvite:
         self._state = State.ASKED
         self._responded = False
         self._cancelled = False
+        self._timed_out = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
         transaction.user = self
         if asker.dialog is not None:
@@ -79,10 +87,15 @@ class Reinvite:
                     self._client.expect_end(now)  # the call has ended before it: no other timer runs for it
                 elif self._cancelled:
                     self._call.board.endpoint.send_cancel(self._client, "", now)
+                else:
+                    board = self._call.board
+                    board.endpoint.wheel.schedule(self, now + board.settings.ring_timeout_s)
             self._responded = True
         elif status < 300:
             self._on_success(response, now)
         else:
+            if status == 487 and self._timed_out:
+                status = 504
             self._fail(500 if status in _OWN_LEG or status < 400 else status, now)
 
     def on_timeout(self, now: float) -> None:
@@ -91,11 +104,17 @@ class Reinvite:
     def on_transport_error(self, now: float) -> None:
         self._fail(500, now)
 
+    def wake(self, now: float) -> None:
+        if self._state == State.ASKED and not self._cancelled:
+            self._cancelled = self._timed_out = True
+            self._call.board.endpoint.send_cancel(self._client, "", now)
+
     # --- the asking side ---
 
     def on_cancel(self, request: Request, now: float) -> None:
         """The CANCEL crosses; what the asked side makes of its INVITE is the answer, so that both sides keep the
         same session."""
+        self._timed_out = False  # 487 is what it wants now
         if self._state == State.ASKED and not self._cancelled:
             self._cancelled = True
             if self._responded:
@@ -119,7 +138,7 @@ class Reinvite:
         elif self._state == State.ANSWERED:
             self.asker.drop_acceptance()
             self._acknowledge(Crossing())
-        self._state = State.DONE
+        self._end()
 
     # --- within ---
 
@@ -144,6 +163,7 @@ class Reinvite:
             self._call.end(Reason.INTERNAL_ERROR, now)
             return
         self._state = State.ANSWERED
+        self._call.board.endpoint.wheel.drop(self)
         self._transaction.user = None
         session = self.asker.origin.write(crossing.session)
         self.asker.accept(self._transaction, "", session, self._cseq, self, now)
@@ -162,6 +182,10 @@ class Reinvite:
             self._acknowledgement = self._asked.acknowledge(self._client.request.cseq, crossing)
 
     def _close(self) -> None:
-        self._state = State.DONE
+        self._end()
         if self._call.exchange is self:
             self._call.exchange = None
+
+    def _end(self) -> None:
+        self._state = State.DONE
+        self._call.board.endpoint.wheel.drop(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.calls.settings import CallSettings
 from tests.simulation.phone import PhoneCall
 from tests.simulation.scene import Scene, X, expect
 from tests.simulation.world import ENGINE, Conditions, Passed
@@ -469,3 +470,58 @@ def test_max_forwards_of_a_re_invite() -> None:
     assert call.reinvite_statuses == [200, 483]
     call.hang_up()
     expect(scene.finish(), reason="normal")
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("answer", ["487", "200", "nothing", "cancelled"])
+def test_one_that_rings_for_ever(by: str, answer: str) -> None:
+    """As long as a callee may ring, then CANCEL: 487 is the asker's 504 and changes nothing, a 2xx that crosses the
+    CANCEL counts, and who says nothing even then is gone."""
+    scene = Scene(settings=CallSettings(ring_timeout_s=50))
+    asker, asked = sides(scene, by)
+    asked.phone.on_reinvite = lambda call: call.ring_reinvite()
+    asker.reinvite()
+    scene.run(49.5)
+    assert asker.reinvite_statuses == []
+    assert not scene.sent_to(asked.phone, "CANCEL")
+    if answer == "nothing":
+        asked.on_cancel = lambda request, now: None  # type: ignore[method-assign]
+    elif answer == "200":
+        asked.on_cancel = lambda request, now: asked.accept_reinvite()  # type: ignore[method-assign]
+    elif answer == "cancelled":
+        scene.world.drop = lambda passed: (
+            passed.start.startswith("CANCEL") and passed.target == asked.phone.address
+        )
+        scene.run(1)
+        asker.cancel_reinvite()
+        scene.run(0.2)
+        scene.world.drop = lambda passed: False
+    scene.run(3)
+    assert len({passed.text for passed in scene.sent_to(asked.phone, "CANCEL")}) == 1
+    if answer == "nothing":
+        scene.run(33)
+        assert asker.reinvite_statuses == [408]
+        assert asker.over
+        expect(scene.finish(), reason="session_expired")
+        return
+    assert asker.reinvite_statuses == [{"487": 504, "200": 200, "cancelled": 487}[answer]]
+    assert not asker.over
+    asked.phone.on_reinvite = lambda call: call.accept_reinvite()
+    assert asker.reinvite()
+    scene.run(0.2)
+    asker.hang_up()
+    expect(scene.finish(), reason="normal")
+
+
+def test_its_answer_makes_no_dialog() -> None:
+    """So it has no Record-Route (RFC 3261 12.1.1); the first INVITE's answer has the caller's."""
+    scene = Scene()
+    call, callee = scene.talk()
+    assert "Record-Route" in scene.last_to(scene.alice, "SIP/2.0 200")
+    assert call.reinvite()
+    scene.run(0.2)
+    answer = scene.last_to(scene.alice, "SIP/2.0 200")
+    assert f"CSeq: {call.cseq} INVITE\r\n" in answer
+    assert "Record-Route" not in answer
+    callee.hang_up()
+    scene.finish()
