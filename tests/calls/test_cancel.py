@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.numbering.binding import Found
+from engine.numbering.binding import Found, Model
 from engine.sip.flow import Flow
 from tests.simulation.scene import B, Scene, X, expect
 from tests.simulation.stranger import Stranger
@@ -180,6 +180,21 @@ def test_cancel_while_the_look_up_is_pending() -> None:
     ticket.then(found, scene.world.now)
     scene.run(1)
     assert scene.bob.calls == []
+    expect_cancelled(scene)
+
+
+def test_a_caller_who_gave_up_before_the_look_up_is_not_the_one_to_call_back() -> None:
+    scene = Scene(bind=False)
+    scene.engine.table.add(Model.AX, X, B, None)
+    scene.engine.table.later = []
+    call = scene.dial()
+    call.cancel()
+    scene.run(0.1)
+    ((ticket, found),) = scene.engine.table.later
+    ticket.then(found, scene.world.now)
+    scene.run(0.1)
+    assert scene.engine.table.callers == {}
+    expect(scene.record, callee=None, out_trunk=None, binding_id=None)
     expect_cancelled(scene)
 
 
