@@ -78,8 +78,30 @@ class Switchboard:
 
     # --- from the endpoint ---
 
+    def turn_away(self, request: Request, flow: Flow, now: float) -> tuple[int, str] | None:
+        """What is refused before anything is kept of it, and counted: strangers and floods. Status and headers of
+        the answer. In a dialog its tag admits: a next hop need not be one of its trunk's peers."""
+        endpoint = self.board.endpoint
+        crowded = endpoint.transactions_active >= self.limits.max_transactions
+        to_tag = request.to_tag
+        if to_tag:
+            known = to_tag in self.board.legs
+            if crowded and not (known and request.method == "BYE"):
+                self.board.tally.overload("transactions")
+                return 503, self._retry_after()
+            return None if known or self.trunks.by_source(flow.host) is not None else (481, "")
+        trunk = self.trunks.by_source(flow.host)
+        if request.method == "INVITE":
+            return self._turn_away_attempt(trunk, flow, crowded, now)
+        if trunk is None:
+            return 403, ""
+        if crowded:
+            self.board.tally.overload("transactions")
+            return 503, self._retry_after()
+        return None
+
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """Everything but ACK and the CANCELs that the endpoint pairs with their INVITE."""
+        """What was not turned away, but for the CANCELs, which the endpoint pairs with their INVITE."""
         try:
             self._dispatch(transaction, request, now)
         except Exception as error:
@@ -151,8 +173,6 @@ class Switchboard:
             self._on_invite(transaction, request, now)
         elif method not in METHODS:
             endpoint.respond(transaction, 501, now, tag=self._tag(), headers=ALLOW)
-        elif self.trunks.by_source(transaction.flow.host) is None:
-            endpoint.respond(transaction, 403, now, tag=self._tag())
         elif method == "BYE":
             endpoint.respond(transaction, 481, now, tag=self._tag())  # no dialog is named (15.1.2)
         elif method != "OPTIONS":
@@ -167,11 +187,9 @@ class Switchboard:
             )
 
     def _on_invite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """An attempt: draining and overload first, then the source, then what the message is, then authorization."""
+        """An attempt: first what the message is, then authorization."""
         board = self.board
         trunk = self.trunks.by_source(transaction.flow.host)
-        if self._turned_away(transaction, trunk, now):
-            return
         attempt = f"{request.cseq} {request.from_tag} {request.call_id}"
         if attempt in board.attempts:
             # The same INVITE by another way, while the first is open (RFC 3261 8.2.2.2).
@@ -277,28 +295,27 @@ class Switchboard:
         retry_after = self.limits.retry_after_s if refused.reason in RETRY_LATER else 0
         call.refuse(refused.reason, refused.status, refused.cause, retry_after, now)
 
-    def _turned_away(self, transaction: ServerTransaction, trunk: Trunk | None, now: float) -> bool:
-        """Answers what is refused before anything is looked at, and counts it; True when it did."""
+    def _turn_away_attempt(
+        self, trunk: Trunk | None, flow: Flow, crowded: bool, now: float
+    ) -> tuple[int, str] | None:
         board = self.board
-        if len(board.calls) >= self.limits.max_calls:
+        cause = ""
+        if trunk is None or not trunk.enabled:
+            reason = Reason.UNKNOWN_SOURCE
+        elif len(board.calls) >= self.limits.max_calls:
             reason, cause = Reason.OVERLOAD, "calls"
-        elif board.endpoint.transactions_active > self.limits.max_transactions:
+        elif crowded:
             reason, cause = Reason.OVERLOAD, "transactions"
         elif not board.records.accepting:
             reason, cause = Reason.STORE_UNAVAILABLE, "records"
-        elif trunk is None or not trunk.enabled:
-            reason, cause = Reason.UNKNOWN_SOURCE, ""
         else:
-            return False
+            return None
         if cause:
             board.tally.overload(cause)
         refusal = self.gate.refusal(reason)
         headers = self._retry_after() if reason in RETRY_LATER else ""
-        board.endpoint.respond(
-            transaction, refusal.status, now, tag=self._tag(), headers=headers + reason_line(refusal.cause)
-        )
-        self._summary.count(None if trunk is None else trunk.name, transaction.flow.host, reason, now)
-        return True
+        self._summary.count(None if trunk is None else trunk.name, flow.host, reason, now)
+        return refusal.status, headers + reason_line(refusal.cause)
 
     def _fail_internally(self, transaction: ServerTransaction, error: Exception, now: float) -> None:
         user = transaction.user

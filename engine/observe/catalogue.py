@@ -90,7 +90,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(RECORDS_WRITTEN, "counter", ("type",), "Call detail records written."),
     Metric(RECORDS_UNSYNCED, "gauge", (), "Records handed to the kernel and not yet on the disk."),
     Metric(MESSAGES, "counter", ("disposition", "reason"), "Short messages that have ended."),
-    Metric(TRUNK_UP, "gauge", ("trunk",), "1 while the trunk has a next hop that can be reached."),
+    Metric(TRUNK_UP, "gauge", ("trunk",), "1 while the trunk is enabled."),
     Metric(OVERLOAD_REJECTIONS, "counter", ("cause",), "Requests refused to protect the engine."),
     Metric(EVENT_LOOP_LAG, "histogram", (), "How late the signalling process wakes up.", _LAGGING),
     Metric(DRAINING, "gauge", (), "1 while no new call is taken."),

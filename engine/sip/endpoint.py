@@ -27,8 +27,13 @@ COOKIE = "z9hG4bK"  # RFC 3261 8.1.1.7
 class Core(Protocol):
     """What decides about requests: the transaction user of everything that starts with a request of theirs."""
 
+    def turn_away(self, request: Request, flow: Flow, now: float) -> tuple[int, str] | None:
+        """Whether a new request, of any method but ACK and CANCEL, is not worth a transaction: the status and the
+        header lines of its one answer; None for what may have one."""
+        ...
+
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """A new request other than ACK and a CANCEL that found its INVITE; to be answered."""
+        """A new request other than ACK and CANCEL that was not turned away; to be answered."""
         ...
 
     def on_ack(self, request: Request, flow: Flow, now: float) -> None:
@@ -89,8 +94,13 @@ class Endpoint:
         try:
             message = parse_message(data)
         except MalformedMessage as malformed:
+            if malformed.kind == "empty" and data:
+                return  # CRLFs that keep a way through a NAT open
+            flow.faults += 1
             self._tally.malformed(malformed.kind)
-            self._refuse(malformed, flow)
+            request = malformed.request
+            if request is not None and request.method != "ACK":
+                self._refuse(request, malformed.status, "", flow)
             return
         if isinstance(message, Response):
             self._receive_response(message, flow, now)
@@ -151,12 +161,13 @@ class Endpoint:
     def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
         """Sends the ACK to a 2xx, a transaction of its own without a machine (13.2.2.4); returns it for repeats."""
         data = request.render(self._via(flow, COOKIE + self._identifiers.token()))
-        self.send_again(data, flow)
+        self._tally.sip_request("ACK", "out", flow.trunk)
+        self.outbox.append((flow, data))
         return data
 
     def send_again(self, data: bytes, flow: Flow) -> None:
-        """Sends an ACK, anew or for a repeated 2xx."""
-        self._tally.sip_request("ACK", "out", flow.trunk)
+        """Sends an ACK once more, for a repeated 2xx."""
+        self._tally.retransmission("out")
         self.outbox.append((flow, data))
 
     def respond(
@@ -194,27 +205,38 @@ class Endpoint:
             self._tally.malformed("via")  # not ours: we put in one, and it comes back alone (8.1.3.3)
             return
         method = response.cseq_method
-        self._tally.sip_response(method, response.status, "in", flow.trunk)
         client = self._layer.clients.get(f"{response.top_via.branch} {method}")  # 17.1.3
-        if client is not None:
-            client.receive(response, now)
+        if client is None:
+            self._tally.sip_response(method, response.status, "in", flow.trunk)
+            return
+        if client.repeats(response):
+            self._tally.retransmission("in")
+        else:
+            # A next hop need not be one of the trunk's peers.
+            self._tally.sip_response(method, response.status, "in", client.flow.trunk)
+        client.receive(response, now)
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         method = request.method
-        self._tally.sip_request(method, "in", flow.trunk)
-        key = server_key(request)
+        key = server_key(request, flow)
         servers = self._layer.servers
         if method == "ACK":
-            invite = servers.get(key + "INVITE")
-            if invite is None or invite.accepted:
-                self._core.on_ack(request, flow, now)
-            else:
-                invite.receive(request, now)
+            self._receive_ack(request, servers.get(key + "INVITE"), flow, now)
             return
         known = servers.get(key + method)
         if known is not None:
             self._tally.retransmission("in")
             known.receive(request, now)
+            return
+        self._tally.sip_request(method, "in", flow.trunk)
+        invite: ServerTransaction | None = None
+        if method == "CANCEL":
+            invite = servers.get(key + "INVITE")
+            refusal = (481, "") if invite is None else None  # 9.2
+        else:
+            refusal = self._core.turn_away(request, flow, now)
+        if refusal is not None:
+            self._refuse(request, refusal[0], refusal[1], flow)
             return
         transaction: ServerTransaction
         answering = answer_flow(request, flow, flow.trunk in self.symmetric)
@@ -225,38 +247,43 @@ class Endpoint:
         transaction.head = f"{answered_vias(request, flow)}From: {request.value('from')}\r\n"
         transaction.to = request.value("to")
         transaction.tail = f"Call-ID: {request.call_id}\r\nCSeq: {request.cseq} {method}\r\n"
-        if method == "CANCEL":
-            self._cancel(transaction, servers.get(key + "INVITE"), request, now)
+        if invite is not None:
+            self._cancel(transaction, invite, request, now)
         else:
             self._core.on_request(transaction, request, now)
 
-    def _cancel(
-        self, cancel: ServerTransaction, invite: ServerTransaction | None, request: Request, now: float
+    def _receive_ack(
+        self, request: Request, invite: ServerTransaction | None, flow: Flow, now: float
     ) -> None:
-        """9.2: 481 where nothing matches, else 200, and the INVITE's user hears of it while it can still matter."""
-        tag = self._identifiers.token()
-        if invite is None:
-            self.respond(cancel, 481, now, tag=tag)
-            return
-        self.respond(cancel, 200, now, tag=tag)
+        if invite is not None and invite.confirmed:
+            self._tally.retransmission("in")
+        else:
+            self._tally.sip_request("ACK", "in", flow.trunk)
+        if invite is None or invite.accepted:
+            self._core.on_ack(request, flow, now)
+        else:
+            invite.receive(request, now)
+
+    def _cancel(
+        self, cancel: ServerTransaction, invite: ServerTransaction, request: Request, now: float
+    ) -> None:
+        """9.2: answered 200, and the INVITE's user hears of it while it can still matter."""
+        self.respond(cancel, 200, now, tag=self._identifiers.token())
         if not invite.answered and invite.user is not None:
             invite.user.on_cancel(request, now)
 
-    def _refuse(self, malformed: MalformedMessage, flow: Flow) -> None:
-        """Answers what can be answered, without a transaction: the same request again gets the same answer, its
-        To tag made of what it answers (8.2.7). Headers that are not there have no line in it."""
-        request = malformed.request
-        if request is None or request.method == "ACK":
-            return
+    def _refuse(self, request: Request, status: int, more: str, flow: Flow) -> None:
+        """Answers without a transaction, so once only: the same request again gets the same answer, its To tag
+        made of what it answers (8.2.7). Headers that are not there have no line in it; `more` are whole lines."""
         vias = answered_vias(request, flow)
         from_, to = request.value("from"), request.value("to")
         call_id, cseq = request.value("call-id"), request.value("cseq")
         if to and not request.to_tag:
             known = f"{vias}{from_}\n{to}\n{call_id}\n{cseq}".encode("utf-8", "surrogateescape")
             to += ";tag=" + blake2b(known, key=self._tag_key, digest_size=8).hexdigest()
-        lines = (("From", from_), ("To", to), ("Call-ID", call_id), ("CSeq", cseq), ("Content-Length", "0"))
+        lines = (("From", from_), ("To", to), ("Call-ID", call_id), ("CSeq", cseq))
         headers = "".join([f"{name}: {value}\r\n" for name, value in lines if value])
-        data = f"SIP/2.0 {malformed.status} {phrase(malformed.status)}\r\n{vias}{headers}\r\n"
-        self._tally.sip_response(request.method, malformed.status, "out", flow.trunk)
+        self._tally.sip_response(request.method, status, "out", flow.trunk)
         answering = answer_flow(request, flow, flow.trunk in self.symmetric)
-        self.outbox.append((answering, data.encode("utf-8", "surrogateescape")))
+        head = f"SIP/2.0 {status} {phrase(status)}\r\n{vias}{headers}{more}"
+        self.outbox.append((answering, finished(head, "")))

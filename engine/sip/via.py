@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from engine.sip.flow import Flow
+from engine.sip.flow import UNKNOWN, Flow
 from engine.sip.headers import Via, split_list
 from engine.sip.message import Request
 
 _COOKIE = "z9hG4bK"
 
 
-def server_key(request: Request) -> str:
+def server_key(request: Request, flow: Flow) -> str:
     """What a request, its repeats, its CANCEL and its ACK to a non-2xx have in common (RFC 3261 17.2.3); the
     method is to be added.
+
+    The trunk it came from is part of it, the host where that has none: who can guess or overhear a Via elsewhere
+    neither ends another's INVITE (22.1) nor takes its place beforehand.
 
     Without the cookie in the branch the peer speaks RFC 2543: From tag, Call-ID, CSeq number and the top Via
     stand for it; To tag and Request-URI are left out, because they differ between an INVITE and its ACK.
     """
     via = request.top_via
     branch = via.branch
+    source = flow.trunk if flow.trunk != UNKNOWN else flow.host
     if branch.startswith(_COOKIE) and len(branch) > 7:
-        return f"{branch} {via.host}:{via.port} "
-    return f"{request.from_tag} {request.call_id} {request.cseq} {via.host}:{via.port} {branch} "
+        return f"{branch} {via.host}:{via.port} {source} "
+    return f"{request.from_tag} {request.call_id} {request.cseq} {via.host}:{via.port} {branch} {source} "
 
 
 def answer_flow(request: Request, flow: Flow, symmetric: bool = False) -> Flow:

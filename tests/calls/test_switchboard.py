@@ -397,6 +397,31 @@ def test_too_many_transactions() -> None:
     scene.run(1)
 
 
+def test_the_bound_on_transactions_is_for_every_kind(scene: Scene, stranger: Stranger) -> None:
+    """But a call can still be cancelled or hung up."""
+    call, _ = scene.talk()
+    scene.engine.switchboard.limits = Limits(max_transactions=1)
+    stranger.request("OPTIONS")
+    stranger.request("INVITE", branch="z9hG4bKtwo")
+    stranger.request("BYE", to="<sip:a@x>;tag=none", branch="z9hG4bKthree")
+    scene.run(0.1)
+    assert stranger.statuses() == [503, 503, 503]
+    assert "Retry-After: 5\r\n" in stranger.last()
+    assert scene.engine.tally.overloads == {"transactions": 3}
+    call.hang_up()
+    scene.run(1)
+    assert call.over
+
+
+def test_a_full_engine_still_hears_a_cancel(scene: Scene) -> None:
+    call = scene.alice.call(X)
+    scene.run(0.2)
+    scene.engine.switchboard.limits = Limits(max_transactions=1)
+    call.cancel()
+    scene.run(1)
+    assert call.status == 487
+
+
 def test_records_that_cannot_be_kept_let_no_call_begin() -> None:
     scene = Scene()
     scene.engine.records.accepting = False

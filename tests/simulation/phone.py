@@ -158,6 +158,9 @@ class Phone:
         status = 200 if request.method == "OPTIONS" and not request.to_tag else 481
         self.endpoint.respond(transaction, status, now, tag="" if request.to_tag else self.token())
 
+    def turn_away(self, request: Request, flow: Flow, now: float) -> None:
+        return None
+
     def on_ack(self, request: Request, flow: Flow, now: float) -> None:
         for call in self.calls:
             if call.call_id == request.call_id and call.owns(request.to_tag):

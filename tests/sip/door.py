@@ -60,6 +60,7 @@ class Door:
     def __init__(self, answer: int = 0, identifiers: Identifiers | None = None) -> None:
         self.now = 1000.0
         self.answer = answer
+        self.refusal: tuple[int, str] | None = None
         self.given: list[Given] = []
         self.acks: list[Request] = []
         self.cancels: list[Request] = []
@@ -75,6 +76,9 @@ class Door:
         )
 
     # --- the core ---
+
+    def turn_away(self, request: Request, flow: Flow, now: float) -> tuple[int, str] | None:
+        return self.refusal
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         self.given.append(Given(transaction, request))

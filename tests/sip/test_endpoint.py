@@ -26,7 +26,7 @@ def test_a_request_comes_to_the_core_once_and_its_repeats_are_answered_alike() -
     assert door.receive(request("OPTIONS")) == [answer]
     assert len(door.given) == 1
     assert door.counts.retransmissions == ["in", "out"] * 2
-    assert door.counts.requests == ["in OPTIONS pstn"] * 3
+    assert door.counts.requests == ["in OPTIONS pstn"]
     door.run(33.0)
     assert door.quiet
 
@@ -166,6 +166,44 @@ def test_a_cancel_of_nothing_is_481() -> None:
     )
     assert status(other_sender) == 481
     assert door.cancels == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        Flow("udp", "192.0.2.9", 5062, 1, "other"),
+        Flow("udp", "192.0.2.9", 5062, 1),
+        Flow("udp", "192.0.2.7", 1),
+    ],
+)
+@pytest.mark.parametrize("via", ["Via: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK1", OLD_VIA])
+def test_nobody_else_ends_an_invite_or_takes_its_place(elsewhere: Flow, via: str) -> None:
+    """RFC 3261 22.1: by the same Via from another trunk, or from none."""
+    door = Door()
+    door.receive(request(via=via), elsewhere)
+    door.receive(request(via=via))
+    assert len(door.given) == 2
+    door.cancels.clear()
+    third = Flow("udp", "192.0.2.66", 5062, 1)
+    [answer] = door.receive(request("CANCEL", via=via), third)
+    assert status(answer) == 481
+    assert door.cancels == []
+    before = door.endpoint.transactions_active
+    assert before == 2
+    door.endpoint.respond(door.given[1].transaction, 486, door.now, tag="ours")
+    door.take()
+    door.receive(request("ACK", via=via), third)
+    assert door.run(0.6)  # still repeated: that ACK was none of its own
+    door.receive(request("ACK", via=via))
+    assert door.run(1.0) == []
+
+
+def test_hosts_of_one_trunk_may_cancel_for_each_other() -> None:
+    door = Door()
+    door.receive(request())
+    [answer] = door.receive(request("CANCEL"), Flow("udp", "192.0.2.8", 5062, 1, "pstn"))
+    assert status(answer) == 200
+    assert len(door.cancels) == 1
 
 
 def test_a_cancel_of_an_old_peer_finds_its_invite() -> None:
@@ -333,6 +371,31 @@ def test_everything_comes_to_its_end() -> None:
     door.run(100.0)
     assert door.quiet
     assert len(heard.events) == 100
+
+
+# --- figures ---
+
+
+def test_retransmissions_are_counted_apart() -> None:
+    door = Door(answer=486)
+    door.receive(request())
+    door.receive(request())
+    for _ in range(2):
+        door.receive(request("ACK"))
+    assert door.counts.requests == ["in INVITE pstn", "in ACK pstn"]
+    assert door.counts.responses == ["out INVITE 486 pstn"]
+    assert door.counts.retransmissions == ["in", "out", "in"]
+    ours = Door()
+    hop = Flow("udp", "203.0.113.1", 5060, 0, "carrier")
+    ours.endpoint.send_invite(invite(), hop, Heard(), ours.now)
+    [sent] = ours.take()
+    from_the_hop = Flow("udp", "203.0.113.1", 5060, 1)  # a next hop that is none of the trunk's peers
+    for tag in ("they", "they", "fork"):
+        ours.receive(answer_to(sent, 200, tag), from_the_hop)
+    ours.endpoint.send_again(ours.endpoint.send_ack(invite(), hop), hop)
+    assert ours.counts.responses == ["in INVITE 200 carrier"] * 2
+    assert ours.counts.requests == ["out INVITE carrier", "out ACK carrier"]
+    assert ours.counts.retransmissions == ["in", "out"]
 
 
 # --- anything at all ---

@@ -99,7 +99,6 @@ def test_a_broken_via_still_shows_the_way_back() -> None:
     ("data", "kind"),
     [
         pytest.param(b"", "empty", id="nothing"),
-        pytest.param(b"\r\n\r\n", "empty", id="keep-alive"),
         pytest.param(b"\x00\x00\x00\x00", "start_line", id="NULs"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "start_line", id="HTTP"),
         pytest.param(request(without="via"), "via", id="no Via"),
@@ -183,6 +182,46 @@ def test_a_stranger_on_the_network_gets_no_more_than_403() -> None:
         via = f"Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK{method}"
         scene.engine.receive(request(method, **PEER | {"via": via}), stranger, scene.world.now)
     assert [status(sent.decode()) for _, sent in scene.engine.outbox] == [403] * 4
+    assert scene.engine.endpoint.transactions_active == 0
+    scene.engine.outbox.clear()
+    scene.run(40.0)
+    assert scene.world.log == []  # nothing is repeated to an address that perhaps never asked
+    [record] = scene.engine.records.ends
+    assert (record.reason, record.attempts) == ("unknown_source", 1)
+
+
+def test_a_stranger_in_no_dialog_gets_481() -> None:
+    scene = Scene()
+    stranger = Flow("udp", "198.51.100.1", 5060, 1)
+    inside = PEER | {"to": "To: <sip:a@x>;tag=t", "via": "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1"}
+    for method in ("BYE", "INVITE", "CANCEL"):
+        scene.engine.receive(request(method, **inside), stranger, scene.world.now)
+    assert [status(sent.decode()) for _, sent in scene.engine.outbox] == [481] * 3
+    assert scene.engine.endpoint.transactions_active == 0
+
+
+def test_what_is_turned_away_gets_the_same_answer_each_time_and_leaves_nothing() -> None:
+    door = Door()
+    door.refusal = (503, "Retry-After: 5\r\n")
+    [answer] = door.receive(request())
+    assert door.receive(request("ACK", to="To: <sip:700123456789012@192.0.2.1>;tag=x")) == []
+    assert door.receive(request()) == [answer]
+    assert status(answer) == 503
+    assert header(answer, "Retry-After") == "5"
+    assert header(answer, "To").count(";tag=") == 1
+    assert door.given == []
+    assert door.quiet
+
+
+def test_keep_alives_are_no_faults() -> None:
+    door = Door()
+    flow = Flow("udp", "192.0.2.9", 5062)
+    for data in (b"\r\n\r\n", b"\r\n"):
+        assert door.receive(data, flow) == []
+    assert door.counts.kinds == []
+    assert flow.faults == 0
+    door.receive(b"x", flow)
+    assert flow.faults == 1
 
 
 def test_the_flow_of_a_refusal_is_that_of_the_request() -> None:

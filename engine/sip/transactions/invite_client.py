@@ -40,13 +40,12 @@ class Action(IntEnum):
     START_M = 5
     TIMEOUT = 6
     ERROR = 7
-    COUNT = 8  # a response that came again
 
 
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
-PASS, ACK, REPEAT, STOP, START_D, START_M, TIMEOUT, ERROR, COUNT = Action
+PASS, ACK, REPEAT, STOP, START_D, START_M, TIMEOUT, ERROR = Action
 TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
@@ -64,7 +63,7 @@ TABLE: Final[Table] = {
     (S.PROCEEDING, I.TRANSPORT_ERROR): (S.PROCEEDING, ()),
     (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
     (S.COMPLETED, I.SUCCESS): (S.COMPLETED, ()),
-    (S.COMPLETED, I.FAILURE): (S.COMPLETED, (A.COUNT, A.ACK)),
+    (S.COMPLETED, I.FAILURE): (S.COMPLETED, (A.ACK,)),
     (S.COMPLETED, I.TIMER_D): (S.TERMINATED, ()),
     # The figure tells the user of a failed ACK; the user has had its final answer and nothing to do about it.
     (S.COMPLETED, I.TRANSPORT_ERROR): (S.TERMINATED, ()),
@@ -79,7 +78,7 @@ TABLE: Final[Table] = {
 class InviteClient(ClientTransaction):
     """An INVITE of ours. 2xx responses are the user's to acknowledge; all others are acknowledged here."""
 
-    __slots__ = ("request", "via")
+    __slots__ = ("accepted_tag", "request", "via")
 
     def __init__(
         self,
@@ -94,6 +93,7 @@ class InviteClient(ClientTransaction):
         super().__init__(layer, key, flow, State.CALLING, user)
         self.request = request
         self.via = via
+        self.accepted_tag = ""  # of the last 2xx
         self.transmit(request.render(via))
         self.start_repeating(now)  # timer A
         self.end_after(now, layer.timers.transaction)  # timer B
@@ -104,9 +104,18 @@ class InviteClient(ClientTransaction):
         if status < 200:
             self._step(Input.PROVISIONAL, response, now)
         elif status < 300:
+            self.accepted_tag = response.to_tag
             self._step(Input.SUCCESS, response, now)
         else:
             self._step(Input.FAILURE, response, now)
+
+    def repeats(self, response: Response) -> bool:
+        """A 2xx with the tag of the one before; another tag is another branch of a fork (13.2.2.4)."""
+        if response.status < 200:
+            return False
+        if self.state == State.ACCEPTED:
+            return response.status < 300 and response.to_tag == self.accepted_tag
+        return self.state == State.COMPLETED
 
     def transport_failed(self, now: float) -> None:
         self._step(Input.TRANSPORT_ERROR, None, now)
@@ -163,8 +172,6 @@ class InviteClient(ClientTransaction):
                 elif action == REPEAT:
                     self.retransmit()
                     self.repeat_after(now, 2 * self.interval)
-                elif action == COUNT:
-                    self.layer.retransmitted("in")
                 elif action == TIMEOUT:
                     user.on_timeout(now)
                 else:

@@ -84,6 +84,10 @@ class InviteServer(ServerTransaction):
     def accepted(self) -> bool:
         return self.state == State.ACCEPTED
 
+    @property
+    def confirmed(self) -> bool:
+        return self.state == State.CONFIRMED
+
     def receive(self, request: Request, now: float) -> None:
         self._step(Input.ACK if request.method == "ACK" else Input.INVITE, b"", now)
 

@@ -34,13 +34,12 @@ class Action(IntEnum):
     START_K = 3
     TIMEOUT = 4
     ERROR = 5
-    COUNT = 6  # a response that came again
 
 
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
-PASS, REPEAT, REPEAT_SLOWLY, START_K, TIMEOUT, ERROR, COUNT = Action
+PASS, REPEAT, REPEAT_SLOWLY, START_K, TIMEOUT, ERROR = Action
 TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
@@ -55,7 +54,7 @@ TABLE: Final[Table] = {
     (S.PROCEEDING, I.TIMER_F): (S.TERMINATED, (A.TIMEOUT,)),
     (S.PROCEEDING, I.TRANSPORT_ERROR): (S.TERMINATED, (A.ERROR,)),
     (S.COMPLETED, I.PROVISIONAL): (S.COMPLETED, ()),
-    (S.COMPLETED, I.FINAL): (S.COMPLETED, (A.COUNT,)),
+    (S.COMPLETED, I.FINAL): (S.COMPLETED, ()),
     (S.COMPLETED, I.TIMER_K): (S.TERMINATED, ()),
     (S.COMPLETED, I.TRANSPORT_ERROR): (S.COMPLETED, ()),
 }
@@ -75,6 +74,9 @@ class NonInviteClient(ClientTransaction):
 
     def receive(self, response: Response, now: float) -> None:
         self._step(Input.PROVISIONAL if response.status < 200 else Input.FINAL, response, now)
+
+    def repeats(self, response: Response) -> bool:
+        return self.state == State.COMPLETED and response.status >= 200
 
     def transport_failed(self, now: float) -> None:
         self._step(Input.TRANSPORT_ERROR, None, now)
@@ -111,8 +113,6 @@ class NonInviteClient(ClientTransaction):
                 elif action == REPEAT_SLOWLY:
                     self.retransmit()
                     self.repeat_after(now, self.layer.timers.t2)
-                elif action == COUNT:
-                    self.layer.retransmitted("in")
                 elif action == TIMEOUT:
                     user.on_timeout(now)
                 else:

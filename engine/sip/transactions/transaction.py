@@ -133,6 +133,10 @@ class ClientTransaction(Transaction):
     def receive(self, response: Response, now: float) -> None:
         raise AssertionError("each client machine has its own")
 
+    def repeats(self, response: Response) -> bool:
+        """True for a final response that has come before, as far as that can be told."""
+        raise AssertionError("each client machine has its own")
+
     def transport_failed(self, now: float) -> None:
         raise AssertionError("each client machine has its own")
 
@@ -168,6 +172,11 @@ class ServerTransaction(Transaction):
     @property
     def accepted(self) -> bool:
         """True for an INVITE with a 2xx: its ACK is the user's (RFC 6026)."""
+        return False
+
+    @property
+    def confirmed(self) -> bool:
+        """True for an INVITE whose failure has been acknowledged."""
         return False
 
     def receive(self, request: Request, now: float) -> None:
