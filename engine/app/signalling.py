@@ -16,7 +16,6 @@ import uvloop
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.link import Link, Refused
 from engine.authorization.gate import Gate, Policy
-from engine.authorization.reason import Reason
 from engine.calls.board import Board
 from engine.calls.call import Call, State
 from engine.calls.ports import BindingsUnavailable
@@ -81,6 +80,7 @@ class JournalRecords:
 
     def __init__(self, journal: Journal, codec: RecordCodec, tally: Tally) -> None:
         self._journal = journal
+        self._begun: list[str] = []  # the caller's Call-IDs of START entries that the kernel may not have yet
         self._encode = codec.encode
         self._tally = tally
 
@@ -92,6 +92,23 @@ class JournalRecords:
         self._journal.append(self._encode(kind, record))
         if kind == EntryKind.END:
             self._tally.record_written(record.type)
+        else:
+            self._begun.append(record.a_call_id or "")
+
+    def keep(self, outbox: Outbox) -> None:
+        """Hands everything to the kernel. While that refuses, the 200 of a call whose START it has not leaves the
+        outbox again: the leg repeats it after T1, and it goes as soon as its START has gone."""
+        if self._journal.flush():
+            self._begun.clear()
+        elif self._begun:
+            outbox[:] = [item for item in outbox if not self._too_early(item[1])]
+
+    def _too_early(self, data: bytes) -> bool:
+        if not data.startswith(b"SIP/2.0 2"):
+            return False
+        head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape").split("\r\n")
+        cseq = next((line for line in head if line.startswith("CSeq: ")), "")
+        return cseq.endswith(" INVITE") and any(f"Call-ID: {call_id}" in head for call_id in self._begun)
 
 
 class WallClock:
@@ -123,10 +140,10 @@ class Signalling:
         faults = LoggedFaults()
         identifiers = RandomTokens()
         sent_by = _sent_by(settings)
+        self._records = JournalRecords(self._journal, RecordCodec(sealer, lookup_tokens), self._tally)
         self._board = Board(
             settings.calls, settings.node, _in_uri(settings.sip.advertise), sent_by, identifiers, WallClock(),
-            JournalRecords(self._journal, RecordCodec(sealer, lookup_tokens), self._tally), self._callers,
-            self._tally, faults,
+            self._records, self._callers, self._tally, faults,
         )  # fmt: skip
         self._switchboard = Switchboard(
             self._board,
@@ -169,10 +186,7 @@ class Signalling:
     async def run_until_stopped(self) -> None:
         """Ends what still runs, with a BYE to each side and a record of each, and closes everything."""
         await self._stopping.wait()
-        self._switchboard.drain()
-        for call in list(self._board.calls.values()):
-            call.end(Reason.ENDED_BY_PLATFORM, time.monotonic())
-        self._switchboard.close()
+        self._switchboard.close(time.monotonic())
         self._driver.settle()
         self._driver.close()
         self._callers.close(time.time())
@@ -245,7 +259,7 @@ class Signalling:
 
     def _keep(self) -> None:
         """Before anything is sent: records and last callers go to the kernel."""
-        self._journal.flush()
+        self._records.keep(self._endpoint.outbox)
         if not self._callers.flush(time.time()) and self._callers.failed != self._callers_failed:
             _log.error("last callers cannot be kept", why=self._callers.failed)
         self._callers_failed = self._callers.failed

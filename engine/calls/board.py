@@ -47,6 +47,7 @@ class Board:
         self.faults = faults
         self.legs: dict[str, Leg] = {}
         self.calls: dict[str, Call] = {}
+        self.retry_after_s = 5  # of refusals that pass; the switchboard sets it
         self.attempts: set[str] = set()
         self.calls_begun = 0
 

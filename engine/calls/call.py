@@ -45,6 +45,7 @@ class Call(Timed):
     __slots__ = (
         "_attempt",
         "_crossing",
+        "_expires_at",
         "_hop",
         "_hops",
         "_max_talk_s",
@@ -83,6 +84,7 @@ class Call(Timed):
         self._max_talk_s = 0
         self._silent_until = NEVER
         self._ring_until = NEVER
+        self._expires_at = NEVER
         self._remind_at = NEVER
         self._talk_until = NEVER
         board.calls_begun += 1
@@ -114,6 +116,11 @@ class Call(Timed):
         self._crossing = crossing
         self._max_talk_s = max_talk_s
         self.handle(CallEvent(Event.ADMITTED), now)
+
+    def expire_after(self, seconds: int, now: float) -> None:
+        """The caller's INVITE is valid that long (RFC 3261 13.3.1): he gives up then, unless he was answered."""
+        self._expires_at = now + seconds
+        self._rearm()
 
     def trying(self, request: Request, now: float) -> None:
         """Tells the caller that its INVITE has arrived, if it has no final answer yet."""
@@ -197,6 +204,9 @@ class Call(Timed):
         if now >= self._ring_until:
             self._ring_until = NEVER
             self.handle(CallEvent(Event.RING_TIMEOUT), now)
+        if now >= self._expires_at:
+            self._expires_at = NEVER
+            self.handle(CallEvent(Event.GIVEN_UP, by_caller=True), now)
         if now >= self._talk_until:
             self._talk_until = NEVER
             self.end(Reason.MAX_DURATION, now)
@@ -204,7 +214,7 @@ class Call(Timed):
             self._rearm()
 
     def _rearm(self) -> None:
-        until = min(self._silent_until, self._ring_until, self._remind_at, self._talk_until)
+        until = min(self._silent_until, self._ring_until, self._expires_at, self._remind_at, self._talk_until)
         self.board.endpoint.wheel.schedule(self, until)
 
     def _on_silence(self, now: float) -> None:
@@ -256,7 +266,7 @@ class Call(Timed):
         if record.ringing_time is None:
             self.board.tally.observe_pdd(now - self._started)
         self.board.tally.observe_setup(now - self._started)
-        self._silent_until = self._ring_until = self._remind_at = NEVER
+        self._silent_until = self._ring_until = self._expires_at = self._remind_at = NEVER
         self._talk_until = now + self._max_talk_s
         self.board.records.write(EntryKind.START, record)
         self._caller().answer(event.early, event.crossing.session, now)
@@ -386,6 +396,8 @@ TABLE: Final[dict[tuple[int, int], tuple[State, Callable[[Call, CallEvent, float
     (S.SCREENING, E.REFUSED): (S.ENDED, Call._refuse),
     (S.SCREENING, E.GIVEN_UP): (S.ENDED, Call._give_up),
     (S.SCREENING, E.PLATFORM_ENDED): (S.ENDED, Call._end_unanswered),
+    # Refused so late only when there is nobody to keep the record that must go before the 200.
+    (S.CALLING, E.REFUSED): (S.ENDED, Call._refuse),
     (S.CALLING, E.PROGRESS): (S.RINGING, Call._relay_progress),
     (S.CALLING, E.ANSWER): (S.ANSWERED, Call._answer),
     (S.CALLING, E.FAILURE): (S.ENDED, Call._relay_failure),
@@ -395,6 +407,7 @@ TABLE: Final[dict[tuple[int, int], tuple[State, Callable[[Call, CallEvent, float
     (S.CALLING, E.GIVEN_UP): (S.ENDED, Call._give_up),
     (S.CALLING, E.RING_TIMEOUT): (S.ENDED, Call._no_answer),
     (S.CALLING, E.PLATFORM_ENDED): (S.ENDED, Call._end_unanswered),
+    (S.RINGING, E.REFUSED): (S.ENDED, Call._refuse),
     (S.RINGING, E.PROGRESS): (S.RINGING, Call._relay_progress),
     (S.RINGING, E.REMIND): (S.RINGING, Call._remind),
     (S.RINGING, E.ANSWER): (S.ANSWERED, Call._answer),

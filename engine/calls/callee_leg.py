@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
 from engine.calls.events import CallEvent, Event
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
@@ -204,6 +205,14 @@ class CalleeLeg(Leg):
             # A session that cannot be read cannot be masked: the call fails rather than connect with half of it.
             self.hang_up(PROTOCOL_ERROR, now)
             self.call.handle(CallEvent(Event.FAILURE, Crossing(cause=PROTOCOL_ERROR), BAD_GATEWAY), now)
+            return
+        if not self.board.records.accepting:
+            # There must be proof of a call before there is one: the caller hears 503, this side BYE.
+            answer = ANSWER[Reason.STORE_UNAVAILABLE]
+            self.hang_up(answer.cause, now)
+            self.call.refuse(
+                Reason.STORE_UNAVAILABLE, answer.status, answer.cause, self.board.retry_after_s, now
+            )
             return
         self.call.handle(CallEvent(Event.ANSWER, crossing, early=self.tag + response.to_tag), now)
 

@@ -28,6 +28,7 @@ _Q850: Final = re.compile(
 )
 # Nearly every number arrives so; nothing in it can be escaped.
 _PLAIN_USER: Final = re.compile(r"sip:(\+?[0-9]{1,20})@[A-Za-z0-9\[]")
+_DELTA: Final = re.compile(r"([0-9]{1,10})")
 _SECONDS: Final = re.compile(r"\s*(\d{1,6})(?!\d)")
 
 
@@ -100,6 +101,13 @@ def caller_identity(request: Request, trusted: bool) -> RealNumber | None:
         if number is not None:
             return number
     return None
+
+
+def validity(request: Request) -> int | None:
+    """For how many seconds an INVITE is valid by its Expires header (RFC 3261 20.19); None for none that can be
+    read."""
+    seconds = _DELTA.fullmatch(request.value("expires"))
+    return int(seconds[1]) if seconds is not None else None
 
 
 def dialled_text(request: Request) -> str:

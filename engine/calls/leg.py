@@ -159,6 +159,13 @@ class Leg:
         request = dialog.request("BYE", reason_line(cause))
         self.board.endpoint.send_request(request, dialog.target_flow, Farewell(self), now)
 
+    def part(self, now: float) -> None:
+        """Sends a BYE that has been waiting for the ACK to our 2xx: there is no later."""
+        acceptance = self.acceptance
+        if acceptance is not None and isinstance(acceptance.owner, Parting):
+            self.drop_acceptance()
+            acceptance.owner.on_unacknowledged(self, now)
+
     def drop_acceptance(self) -> None:
         """Stops repeating a 2xx that need not be acknowledged any more."""
         if self.acceptance is not None:

@@ -18,6 +18,7 @@ from engine.calls.hiding import (
     caller_identity,
     crossing_of,
     dialled_text,
+    validity,
 )
 from engine.calls.leg import ALLOW, extensions_refused, reason_line
 from engine.calls.ports import Bindings, BindingsUnavailable, LookUpLater
@@ -74,6 +75,7 @@ class Switchboard:
         self.trunks = trunks
         self.limits = limits
         self.draining = False
+        board.retry_after_s = limits.retry_after_s
         self._summary = Summary(board)
 
     # --- from the endpoint ---
@@ -128,8 +130,14 @@ class Switchboard:
         call.end(Reason.ENDED_BY_PLATFORM, now)
         return True
 
-    def close(self) -> None:
-        """Writes what has been counted and not yet written."""
+    def close(self, now: float) -> None:
+        """Ends every call at once, with a BYE to each side, also where one would wait for the ACK to its 2xx, and
+        a record of each; writes what has been counted and not yet written."""
+        self.drain()
+        for call in list(self.board.calls.values()):
+            call.end(Reason.ENDED_BY_PLATFORM, now)
+        for leg in list(self.board.legs.values()):
+            leg.part(now)
         self._summary.flush()
 
     # --- authorization, second half: after the look-up ---
@@ -223,6 +231,10 @@ class Switchboard:
             call.forget()
             board.endpoint.respond(transaction, 400, now, tag=self._tag())
             return
+        if "expires" in request.fields:
+            valid_s = validity(request)
+            if valid_s is not None:
+                call.expire_after(valid_s, now)
         self._authorize(call, Attempt(trunk, caller, dialled), request, crossing, now)
 
     def _authorize(

@@ -51,7 +51,7 @@ def stimulus(scene: Scene, phone: PhoneCall, event: Event) -> None:
     later = scene.engine.table.later or []
     acts: dict[Event, Callable[[], object]] = {
         Event.ADMITTED: lambda: later[0][0].then(later[0][1], scene.world.now),
-        Event.REFUSED: lambda: later[0][0].then(Found(None), scene.world.now),
+        Event.REFUSED: lambda: refuse(scene),
         Event.PROGRESS: lambda: scene.ringing.ring(183),
         Event.ANSWER: lambda: scene.ringing.answer(),
         Event.FAILURE: lambda: scene.ringing.reject(486),
@@ -69,6 +69,15 @@ def stimulus(scene: Scene, phone: PhoneCall, event: Event) -> None:
     }
     acts[event]()
     scene.run(0.1)
+
+
+def refuse(scene: Scene) -> None:
+    """By the store; when somebody rings already, because nobody keeps the record of his answer."""
+    if scene.engine.table.later:
+        scene.engine.table.later[0][0].then(Found(None), scene.world.now)
+    else:
+        scene.engine.records.accepting = False
+        scene.ringing.answer()
 
 
 @pytest.mark.parametrize("event", Event, ids=lambda event: event.name)

@@ -7,7 +7,7 @@ import pytest
 from engine.calls.causes import cause_of_status
 from engine.calls.settings import CallSettings
 from tests.simulation.engine import pstn
-from tests.simulation.scene import BOB, HOPS, Scene, expect
+from tests.simulation.scene import BOB, HOPS, Scene, X, expect
 from tests.simulation.world import ENGINE
 
 
@@ -378,3 +378,86 @@ def test_a_stray_2xx_is_dropped() -> None:
     scene.run(1)
     assert len(scene.world.log) == count + 1
     scene.check_nothing_left()
+
+
+@pytest.mark.parametrize("rung", [False, True])
+def test_an_answer_whose_record_cannot_be_kept(rung: bool) -> None:
+    """No 200 without its START: the caller gets 503, the callee ACK and BYE, and one record says so."""
+    scene = Scene()
+    call = scene.dial()
+    if rung:
+        scene.ringing.ring(180)
+        scene.run(0.1)
+    scene.engine.records.accepting = False
+    scene.ringing.answer()
+    scene.run(0.2)
+    assert call.status == 503
+    answer = call.heard.responses[-1]
+    assert (answer.value("retry-after"), answer.value("reason")) == ("5", "Q.850;cause=41")
+    assert (len(scene.ringing.heard.acks), scene.ringing.released_by) == (1, "peer")
+    assert scene.engine.records.starts == []
+    expect(
+        scene.finish(), reason="store_unavailable", disposition="refused", sip_status=503, answer_time=None
+    )
+
+
+@pytest.mark.parametrize("rung", [False, True])
+def test_an_invite_that_expires(rung: bool) -> None:
+    """Its caller has said how long he waits (RFC 3261 13.3.1): 487, as if he had given up then."""
+    scene = Scene()
+    call = scene.dial(headers="Expires: 20\r\n")
+    scene.ringing.ring(180 if rung else 100)
+    scene.run(19)
+    assert call.status == 0
+    scene.run(2)
+    assert call.status == 487
+    assert (scene.ringing.status, scene.ringing.heard.count("CANCEL")) == (487, 1)
+    expect(scene.finish(), reason="cancelled", disposition="cancelled", released_by="caller", q850_cause=16)
+
+
+@pytest.mark.parametrize("expires", ["20", "soon", "99999999999999", "-1", "", "4294967295"])
+def test_an_answered_invite_does_not_expire(expires: str) -> None:
+    scene = Scene()
+    call = scene.dial(headers=f"Expires: {expires}\r\n")
+    scene.ringing.answer()
+    scene.run(60)
+    assert call.confirmed
+    assert not call.over
+    call.hang_up()
+    expect(scene.finish(), reason="normal")
+
+
+def test_one_that_expires_while_the_store_is_asked() -> None:
+    scene = Scene()
+    scene.engine.table.later = []
+    call = scene.dial(headers="Expires: 2\r\n")
+    scene.run(3)
+    assert call.status == 487
+    assert scene.bob.calls == []
+    ((ticket, found),) = scene.engine.table.later
+    ticket.then(found, scene.world.now)
+    expect(scene.finish(), reason="cancelled")
+
+
+def test_stopping_says_goodbye_to_everybody() -> None:
+    """At once, also to who has not acknowledged yet and to whom a BYE was waiting for that already."""
+    scene = Scene()
+    scene.talk()
+    ringing = scene.dial()
+    for _ in range(2):
+        scene.alice.script = lambda call: None
+        unsure = scene.alice.call(X)
+        unsure.auto_ack = False
+        scene.run(0.1)
+        scene.ringing.answer()
+        scene.run(0.1)
+    scene.ringing.hang_up()
+    scene.run(0.1)
+    assert not unsure.over
+    scene.engine.switchboard.close(scene.world.now)
+    scene.run(0.1)
+    assert ringing.status == 480
+    assert [call.released_by for call in scene.alice.calls] == ["peer", "nobody", "peer", "peer"]
+    assert all(call.over for call in scene.bob.calls if call.answered)
+    reasons = [record.reason for record in scene.engine.records.ends]
+    assert sorted(word for word in reasons if word) == ["ended_by_platform"] * 3 + ["normal"]

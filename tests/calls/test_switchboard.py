@@ -454,7 +454,7 @@ def test_what_was_counted_is_written_at_the_end() -> None:
     scene = Scene(trunks=[pstn(BOB, peers=["127.0.2.0/24"])])
     scene.dial()
     assert scene.engine.records.ends == []
-    scene.engine.switchboard.close()
+    scene.engine.switchboard.close(scene.world.now)
     expect(scene.record, reason="unknown_source")
 
 
