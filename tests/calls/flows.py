@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import Scene, X
 
 

@@ -14,7 +14,7 @@ from engine.calls.events import CallEvent, Event
 from engine.calls.settings import CallSettings
 from engine.numbering.binding import Found, Model
 from tests.simulation.engine import SimulatedEngine, pstn
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import ALICE, HOPS, A, B, Scene, X
 from tests.simulation.stranger import Stranger
 from tests.simulation.world import World

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import BOB, Scene, X, expect
 from tests.simulation.stranger import Stranger
 

@@ -9,7 +9,7 @@ import pytest
 from engine.authorization.gate import Policy
 from engine.numbering.binding import Model
 from engine.sip.headers import NameAddr, Via
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import ALICE, BOB, HOPS, A, B, Scene, X
 from tests.simulation.world import ENGINE
 

@@ -13,7 +13,7 @@ from engine.calls.settings import CallSettings
 from engine.numbering.binding import Direction, Model
 from tests.calls.flows import FLOWS
 from tests.simulation.engine import EPOCH_MS, pstn
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import BOB, HOPS, A, B, Scene, X, expect
 
 STRANGER = "13700000007"

@@ -9,7 +9,8 @@ import pytest
 
 from engine.calls.record import CallRecord
 from engine.calls.settings import CallSettings
-from tests.simulation.phone import Phone, PhoneCall
+from tests.simulation.phone import Phone
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import Scene, X
 from tests.simulation.world import Conditions
 

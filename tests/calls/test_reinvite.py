@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.calls.settings import CallSettings
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import Scene, X, expect
 from tests.simulation.world import ENGINE, Conditions, Passed
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.calls.record import CallRecord
-from tests.simulation.phone import PhoneCall
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import Scene, X, expect
 from tests.simulation.stranger import Stranger
 from tests.simulation.world import Conditions, Passed

@@ -16,7 +16,8 @@ from engine.routing.trunks import TrunkSettings
 from engine.sip.timers import TimerValues
 from tests.simulation.canaries import ENGINE_HEADERS
 from tests.simulation.engine import EPOCH_MS, SimulatedEngine, pstn
-from tests.simulation.phone import Phone, PhoneCall
+from tests.simulation.phone import Phone
+from tests.simulation.phone_call import PhoneCall
 from tests.simulation.world import ENGINE, Address, Conditions, Passed, World
 
 A, B = "13800000001", "13900000002"
