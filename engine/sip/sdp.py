@@ -116,10 +116,26 @@ def _attribute(line: str) -> str:
         line = f"a={name}:{value}"
     if not value:
         return f"a={name}"
+    if name == "fmtp" and not _harmless(value.partition(" ")[2]):
+        return ""
     if name == "rtcp":
         # Port only (RFC 3605); the address would be one more that has to be hidden.
         return f"a=rtcp:{value.partition(' ')[0]}"
     return line
+
+
+def _harmless(parameters: str) -> bool:
+    """True for codec parameters without anything that may be a telephone number, however it is spaced. Data of a
+    codec in hexadecimal or base64 is full of digits and known by its parameter's name."""
+    if _LONG_NUMBER.search(parameters) is None:
+        return True
+    others = []
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        grammar = _CODEC_DATA.get("sprop" if name.startswith("sprop-") else name)
+        if grammar is None or grammar.fullmatch(value) is None:
+            others.append(parameter)
+    return _LONG_NUMBER.search(";".join(others)) is None
 
 
 def _tidy(text: str) -> str:
@@ -142,16 +158,43 @@ _CONNECTION: Final = re.compile(
     rf"|IP6 (?:([0-9A-Fa-f]{{0,4}}:[0-9A-Fa-f:.]{{1,44}})(?:/[0-9]{{1,3}})?|{_HOST_NAME}))"
 )
 _TIME: Final = re.compile(r"t=[0-9]{1,10} [0-9]{1,10}")
-_BANDWIDTH: Final = re.compile(r"b=[A-Z][A-Za-z\-]{0,15}:[0-9]{1,10}")
+_BANDWIDTH: Final = re.compile(r"b=[A-Z][A-Za-z\-]{0,15}:[0-9]{1,8}")
 _REPEAT: Final = re.compile(r"r=[0-9]{1,8}[dhms]?(?: [0-9]{1,8}[dhms]?){2,20}")
 _ZONES: Final = re.compile(r"z=[0-9]{1,10} -?[0-9]{1,6}[dhms]?(?: [0-9]{1,10} -?[0-9]{1,6}[dhms]?){0,20}")
 
 _FLAG: Final = re.compile("")
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,8}")
-_DECIMAL: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,4})?")
+_DECIMAL: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
+
+# Nine digits, whatever stands between and beside them.
+_LONG_NUMBER: Final = re.compile(r"[0-9](?:[ .()\-_|*\"]*+[0-9]){8}")
+_SET: Final = (
+    r"(?=(?:[0-9+/]*+[A-Za-z]){6})(?!.*[0-9]{9})"
+    r"(?:[A-Za-z0-9+/]{4}){2,256}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+_CODEC_DATA: Final[dict[str, re.Pattern[str]]] = {
+    # Whole octets; a short one must not look like a mobile number.
+    "config": re.compile(r"(?:(?=.{24})|(?=[0-9]*+[A-Fa-f])(?!.*1[3-9][0-9]{9}))(?:[0-9A-Fa-f]{2}){2,256}"),
+    "interop-constraints": re.compile("[0-9A-Fa-f]{1,3}0{9,11}"),  # of H.265: 48 flags, nearly all reserved
+    "sprop": re.compile(f"{_SET}(?:,{_SET}){{0,7}}"),
+}
 _PRECONDITION_STATUS: Final = "(?:e2e|local|remote) (?:none|send|recv|sendrecv)"
-_MID: Final = r"(?![A-Za-z0-9_\-]*[0-9]{7})[A-Za-z0-9_\-]{1,32}"
-_INLINE_KEY: Final = r"inline:[A-Za-z0-9+/=]{16,128}(?:\|(?:2\^)?[0-9]{1,10})?(?:\|[0-9]{1,8}:[0-9]{1,3})?"
+_MID: Final = r"(?!(?:[A-Za-z_\-]*+[0-9]){7})[A-Za-z0-9_\-]{1,32}"
+_INLINE_KEY: Final = (
+    r"inline:(?=(?:[0-9+/]*+[A-Za-z]){8})[A-Za-z0-9+/]{37,126}={0,2}"
+    r"(?:\|(?:2\^[0-9]{1,2}|[0-9]{1,8}))?(?:\|[0-9]{1,4}:[0-9]{1,3})?"
+)
+_HEXADECIMAL: Final = "[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})"
+
+# RFC 6236 section 3.1, with numbers of five digits at most.
+_SIZE: Final = r"[1-9][0-9]{0,4}"
+_SIZES: Final = rf"(?:{_SIZE}|\[{_SIZE}(?::{_SIZE}){{1,2}}\]|\[{_SIZE}(?:,{_SIZE}){{1,8}}\])"
+_RATIO: Final = r"(?:0\.[1-9][0-9]{0,3}|[1-9]\.[0-9]{1,4})"
+_RATIOS: Final = rf"(?:{_RATIO}|\[{_RATIO}-{_RATIO}\]|\[{_RATIO}(?:,{_RATIO}){{1,8}}\])"
+_IMAGE: Final = (
+    rf"\[x={_SIZES},y={_SIZES}"
+    rf"(?:,sar={_RATIOS}|,par=\[{_RATIO}-{_RATIO}\]|,q=(?:0\.[0-9]{{1,2}}|1\.0{{1,2}})){{0,3}}\]"
+)
 _ONE_OR_ZERO: Final = re.compile("|[01]")
 
 _ATTRIBUTES: Final[dict[str, re.Pattern[str]]] = {
@@ -160,14 +203,13 @@ _ATTRIBUTES: Final[dict[str, re.Pattern[str]]] = {
     "recvonly": _FLAG,
     "inactive": _FLAG,
     "rtpmap": re.compile(
-        r"[0-9]{1,3} (?![A-Za-z0-9.+_\-]*[0-9]{7})[A-Za-z0-9][A-Za-z0-9.+_\-]{0,39}"
-        r"/[0-9]{1,7}(?:/[0-9]{1,3})?"
+        r"[0-9]{1,3} (?!(?:[A-Za-z+_\-]*+[0-9]){8})[A-Za-z0-9][A-Za-z0-9+_\-]{0,39}"
+        r"/[1-9][0-9]{0,6}(?:/[1-9][0-9]?)?"
     ),
     # Any codec's parameters, so by characters: no ":" or "@" (URIs), a point only inside a number and only
-    # one (host names, addresses), no number on its own of nine digits and more (telephone numbers).
+    # one (host names, addresses). `_harmless` looks for numbers.
     "fmtp": re.compile(
         r"(?:[0-9]{1,3}|[A-Za-z][A-Za-z\-]{0,31}|\*) "
-        r"(?!.*(?<![0-9A-Za-z])[0-9]{9,}+(?![0-9A-Za-z]))"
         r"(?:[A-Za-z0-9 ;=,/+\-_*\"|]++|(?<=[0-9])(?<!\.[0-9])(?<!\.[0-9]{2})(?<!\.[0-9]{3})\.(?=[0-9]))+"
     ),
     "ptime": _DECIMAL,
@@ -176,27 +218,34 @@ _ATTRIBUTES: Final[dict[str, re.Pattern[str]]] = {
     "rtcp": re.compile(r"[0-9]{1,5}(?: IN IP[46] [A-Za-z0-9.:\-]{1,255})?"),
     "rtcp-mux": _FLAG,
     "rtcp-rsize": _FLAG,
-    "rtcp-fb": re.compile(r"(?:[0-9]{1,3}|\*)(?: [a-z][a-z\-]{0,31}(?:=[0-9]{1,6})?| [0-9]{1,6}){1,6}"),
+    "rtcp-fb": re.compile(
+        r"(?!.* [0-9]++ [0-9])(?:[0-9]{1,3}|\*)(?: [a-z][a-z\-]{0,31}(?:=[0-9]{1,6})?| [0-9]{1,6}){1,6}"
+    ),
     "extmap": re.compile(
         r"[0-9]{1,4}(?:/(?:sendrecv|sendonly|recvonly|inactive))? urn:(?:ietf:params:rtp-hdrext|3gpp):"
-        r"(?!.*[0-9]{7})[A-Za-z][A-Za-z0-9:\-]{0,62}"
+        r"(?!(?:[A-Za-z:\-]*+[0-9]){7})[A-Za-z][A-Za-z0-9:\-]{0,62}"
     ),
     "imageattr": re.compile(
-        r"(?:[0-9]{1,3}|\*)(?: (?:send|recv) (?:\*|\[[a-z0-9=,:.\[\]\-]{1,200}\]"
-        r"(?: \[[a-z0-9=,:.\[\]\-]{1,200}\]){0,8})){1,2}"
+        rf"(?:[0-9]{{1,3}}|\*)(?: (?:send|recv) (?:\*|{_IMAGE}(?: {_IMAGE}){{0,8}})){{1,2}}"
     ),
     "content": re.compile(r"(?:slides|speaker|sl|main|alt)(?:,(?:slides|speaker|sl|main|alt)){0,4}"),
     "mid": re.compile(_MID),
     "group": re.compile(rf"[A-Z][A-Z\-]{{1,15}}(?: {_MID}){{0,64}}"),
     "crypto": re.compile(
-        rf"[0-9]{{1,9}} [A-Z][A-Za-z0-9_]{{1,40}} {_INLINE_KEY}(?:;{_INLINE_KEY}){{0,7}}"
+        rf"[0-9]{{1,4}} (?!(?:[A-Za-z_]*+[0-9]){{9}})[A-Z][A-Za-z0-9_]{{1,40}} {_INLINE_KEY}(?:;{_INLINE_KEY}){{0,7}}"
         r"(?: (?:KDR=[0-9]{1,2}|WSH=[0-9]{1,5}|UNENCRYPTED_SRTP|UNENCRYPTED_SRTCP|UNAUTHENTICATED_SRTP"
         r"|FEC_ORDER=[A-Z_]{1,12})){0,6}"
     ),
-    "fingerprint": re.compile(r"[A-Za-z][A-Za-z0-9\-]{1,9} [0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63}"),
+    "fingerprint": re.compile(
+        rf"(?i:md[25] {_HEXADECIMAL}{{15}}|sha-1 {_HEXADECIMAL}{{19}}|sha-224 {_HEXADECIMAL}{{27}}"
+        rf"|sha-256 {_HEXADECIMAL}{{31}}|sha-384 {_HEXADECIMAL}{{47}}|sha-512 {_HEXADECIMAL}{{63}})"
+    ),
     "setup": re.compile("active|passive|actpass|holdconn"),
     "connection": re.compile("new|existing"),
-    "tls-id": re.compile(r"[A-Za-z0-9+/_\-]{20,255}"),
+    "tls-id": re.compile(
+        # Random, so digits are among letters.
+        r"(?=(?:[0-9+/_\-]*+[A-Za-z]){5})(?!.*1[+/_\-]*+[3-9](?:[+/_\-]*+[0-9]){9})[A-Za-z0-9+/_\-]{20,255}"
+    ),
     "curr": re.compile(f"(?:qos|sec) {_PRECONDITION_STATUS}"),
     "des": re.compile(f"(?:qos|sec) (?:mandatory|optional|none|failure|unknown) {_PRECONDITION_STATUS}"),
     "conf": re.compile(f"(?:qos|sec) {_PRECONDITION_STATUS}"),
