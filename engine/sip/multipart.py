@@ -39,10 +39,15 @@ def _find(content_type: str, body: bytes, wanted: str, depth: int) -> bytes | No
             return None
         head, _, content = piece.partition(b"\r\n\r\n")
         kind = "text/plain"
+        disposition = "session"
         for line in _FOLD.sub(" ", head.decode("utf-8", "surrogateescape")).split("\r\n")[1:]:
             name, _, value = line.partition(":")
             if name.strip().lower() == "content-type":
                 kind = value.strip()
+            elif name.strip().lower() == "content-disposition":
+                disposition = value.partition(";")[0].strip().lower()
+        if disposition != "session":
+            continue  # something about another session, or of no meaning for this one (RFC 3959)
         media = kind.partition(";")[0].strip().lower()
         if media == wanted:
             return content

@@ -48,6 +48,11 @@ def test_the_wanted_part_is_found_among_others() -> None:
         part("application/sdp", SESSION, headers="Content-ID: <1>\r\nContent-Length: 3\r\n") + end(),
         part("application/sdp", SESSION) + part("application/sdp", b"v=1\r\n") + end(),
         part("application/sdp", SESSION) + b"--b1--",
+        part("application/sdp", SESSION, headers="Content-Disposition: Session ;handling=required\r\n")
+        + end(),
+        part("application/sdp", b"v=1", headers="Content-Disposition: early-session\r\n")
+        + part("application/sdp", SESSION)
+        + end(),
     ],
 )
 def test_spelling_and_surroundings_make_no_difference(body: bytes) -> None:
@@ -118,6 +123,15 @@ def test_a_body_without_its_boundary_is_malformed(body: bytes) -> None:
         b"--b1\r\nX-Content-Type: application/sdp\r\n\r\nv=0\r\n" + end(),
         part("application/ISUP", b"\r\n\r\n" + SESSION) + end(),
         b"--b1\r\n--b1--",
+        part("application/sdp", SESSION, headers="Content-Disposition: early-session\r\n") + end(),
+        part("application/sdp", SESSION, headers="content-disposition : render;handling=optional\r\n")
+        + end(),
+        part(
+            "multipart/mixed;boundary=b2",
+            part("application/sdp", SESSION, "b2") + end("b2"),
+            headers="Content-Disposition: x\r\n",
+        )
+        + end(),
     ],
 )
 def test_what_is_no_session_is_none(body: bytes) -> None:
