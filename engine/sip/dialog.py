@@ -139,7 +139,7 @@ def destination(uri: SipUri | TelUri | None, source: Flow) -> Flow:
         if not host:
             return source
     transport = uri.params.get("transport", "").lower() or (
-        source.transport if host == source.host and uri.port == source.port else "udp"
+        source.transport if host == source.host and (uri.port or 5060) == source.port else "udp"
     )
     port = uri.port or 5060
     if transport == source.transport and host == source.host:

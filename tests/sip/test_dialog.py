@@ -243,6 +243,12 @@ def test_a_connection_is_used_again_for_its_host(uri: str, port: int) -> None:
     assert (flow.transport, flow.host, flow.port, flow.local) == ("tcp", "192.0.2.9", port, 17)
 
 
+def test_the_default_port_is_the_connections_port_where_it_is_5060() -> None:
+    connection = Flow("tcp", "192.0.2.9", 5060, 17, "pstn")
+    assert destination(parse_uri("sip:a@192.0.2.9"), connection) is connection
+    assert destination(parse_uri("sip:a@192.0.2.9:5060"), connection) is connection
+
+
 def test_another_transport_to_the_same_host_is_another_way() -> None:
     flow = destination(parse_uri("sip:a@192.0.2.9:5062;transport=udp"), CONNECTION)
     assert (flow.transport, flow.host, flow.port, flow.local) == ("udp", "192.0.2.9", 5062, 0)
