@@ -7,12 +7,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from engine.sip.flow import Flow
+from engine.sip.flow import UNKNOWN, Flow
 from engine.sip.framing import StreamError, StreamFramer
 from engine.transport.udp import MOST_FAULTS
 
 _WRITE_LIMIT: Final = 1_048_576  # bytes that a far end may leave unread before its connection is dropped
 _PENDING_LIMIT: Final = 1_048_576  # bytes that may wait for a connection to be made
+_UNSENT_LIMIT: Final = 64 * 1_048_576  # bytes that wait, over all connections
+_STRANGER_SHARE: Final = 50  # one connection in so many may be somebody's who belongs to no trunk,
+_STRANGER_IDLE_S: Final = 10.0  # if he does not rest for so long
+_RESERVED_SHARE: Final = 10  # one in so many is kept for connections that are made here
 _CONNECT_TIMEOUT_S: Final = 4.0
 _SWEEP_S: Final = 1.0
 
@@ -28,8 +32,9 @@ class Deliver(Protocol):
 class Streams:
     """All connections, found by their number or by the far end's address.
 
-    `most` bounds how many there are; `idle_s` closes those where nothing moves; a message that has begun must
-    be complete within `message_s`. `malformed` is told the kind of what is no SIP.
+    `most` bounds how many there are, `most_unsent` the octets that wait in all of them; `idle_s` closes those
+    where nothing moves; a message that has begun must be complete within `message_s`. `malformed` is told the
+    kind of what is no SIP.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Streams:
         idle_s: float,
         message_s: float,
         loop: asyncio.AbstractEventLoop,
+        most_unsent: int = _UNSENT_LIMIT,
     ) -> None:
         self.driver = driver
         self.malformed = malformed
@@ -48,6 +54,11 @@ class Streams:
         self.message_s = message_s
         self._trunk_of = trunk_of
         self._most = most
+        self._most_incoming = most - most // _RESERVED_SHARE
+        self._most_strangers = max(1, most // _STRANGER_SHARE)
+        self._strangers = 0
+        self._most_unsent = most_unsent
+        self._unsent = 0  # never less than waits: it falls when it is counted anew
         self._loop = loop
         self._last_number = 0
         self._by_number: dict[int, Connection] = {}
@@ -72,14 +83,14 @@ class Streams:
         if connection is None or not connection.usable:
             waiting = self._pending.get(address)
             if waiting is not None:
-                if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT:
+                if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT or not self.may_wait(len(data)):
                     return False
                 waiting.append(data)
                 return True
             connection = self._by_address.get(address)
         if connection is not None and connection.usable:
             return connection.write(data)
-        if len(self._by_number) + len(self._pending) >= self._most:
+        if len(self._by_number) + len(self._pending) >= self._most or not self.may_wait(len(data)):
             return False
         self._pending[address] = [data]
         task = self._loop.create_task(self._connect(flow))
@@ -99,16 +110,34 @@ class Streams:
     # --- of the connections ---
 
     def opened(self, connection: Connection, host: str, port: int) -> Flow | None:
-        """A number for a new connection; None when there are too many."""
-        if len(self._by_number) >= self._most:
+        """A number for a new connection; None when there are too many of its kind."""
+        trunk = self._trunk_of(host)
+        connection.stranger = trunk == UNKNOWN and not connection.made_here
+        if len(self._by_number) >= (self._most if connection.made_here else self._most_incoming) or (
+            connection.stranger and self._strangers >= self._most_strangers
+        ):
             self.malformed("connections")
             return None
+        self._strangers += connection.stranger
         self._last_number += 1
         self._by_number[self._last_number] = connection
         self._by_address[(host, port)] = connection
-        return Flow("tcp", host, port, self._last_number, self._trunk_of(host))
+        return Flow("tcp", host, port, self._last_number, trunk)
+
+    def may_wait(self, octets: int) -> bool:
+        """Whether so many octets more may wait to be sent; counted if so."""
+        self._unsent += octets
+        if self._unsent <= self._most_unsent:
+            return True
+        self._count_unsent()
+        self._unsent += octets
+        if self._unsent <= self._most_unsent:
+            return True
+        self._unsent -= octets
+        return False
 
     def closed(self, connection: Connection, flow: Flow) -> None:
+        self._strangers -= connection.stranger
         self._by_number.pop(flow.local, None)
         if self._by_address.get((flow.host, flow.port)) is connection:
             del self._by_address[(flow.host, flow.port)]
@@ -130,8 +159,13 @@ class Streams:
         if any(map(awaits_answer, unsent)):
             self.driver.failed(flow)
 
+    def _count_unsent(self) -> None:
+        pending = sum([len(data) for waiting in self._pending.values() for data in waiting])
+        self._unsent = pending + sum([connection.unsent for connection in self._by_number.values()])
+
     def _sweep(self) -> None:
         now = monotonic()
+        self._count_unsent()
         for connection in list(self._by_number.values()):
             if connection.overdue(now):
                 connection.abort()
@@ -141,14 +175,19 @@ class Streams:
 class Connection(asyncio.Protocol):
     """One connection, in either direction; both directions carry requests and responses (RFC 3261 18.1.1).
 
-    `made_here`: we made it, so its far end is a next hop or a target.
+    `made_here`: we made it, so its far end is a next hop or a target. `stranger`: its far end is of no trunk.
     """
 
-    __slots__ = ("_begun", "_broken", "_flow", "_framer", "_made_here", "_moved", "_streams", "_transport")
+    __slots__ = (
+        *("_begun", "_broken", "_ended_here", "_flow", "_framer", "_moved", "_streams", "_transport"),
+        *("made_here", "stranger"),
+    )
 
     def __init__(self, streams: Streams, made_here: bool = False) -> None:
         self._streams = streams
-        self._made_here = made_here
+        self.made_here = made_here
+        self.stranger = False
+        self._ended_here = False
         self._broken = False
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
@@ -200,20 +239,29 @@ class Connection(asyncio.Protocol):
         if flow is not None:
             self._flow = None
             self._streams.closed(self, flow)
-            if error is not None and self._made_here:
-                # A next hop that went away with what it was sent: nothing is repeated over TCP (18.4).
+            if self.made_here and (error is not None or not self._ended_here):
+                # A next hop that went away with what it was sent: nothing is repeated over TCP (18.4), and no
+                # answer comes over a connection that its far end has ended, in whichever way.
                 self._streams.driver.failed(flow)
 
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def unsent(self) -> int:
+        """Octets that wait to be sent."""
+        transport = self._transport
+        return 0 if transport is None else transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> bool:
         """False when it is closed, or its far end does not read."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        if transport.get_write_buffer_size() + len(data) > _WRITE_LIMIT:
+        if transport.get_write_buffer_size() + len(data) > _WRITE_LIMIT or not self._streams.may_wait(
+            len(data)
+        ):
             self.abort()
             return False
         self._moved = monotonic()
@@ -225,14 +273,17 @@ class Connection(asyncio.Protocol):
             if not self._broken:
                 self._streams.malformed("slow")
             return True
-        return now - self._moved > self._streams.idle_s
+        idle_s = self._streams.idle_s
+        return now - self._moved > (min(idle_s, _STRANGER_IDLE_S) if self.stranger else idle_s)
 
     def close(self) -> None:
         """Ends it once everything written has been sent."""
+        self._ended_here = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
+        self._ended_here = True
         if self._transport is not None:
             self._transport.abort()
 

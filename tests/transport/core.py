@@ -123,16 +123,24 @@ class Engine:
         self.driver.start()
         return self
 
-    async def listen_tcp(self, most: int = 100, idle_s: float = 60.0, message_s: float = 60.0) -> Engine:
-        """Streams with these limits, and the driver started."""
+    async def listen_tcp(
+        self,
+        most: int = 100,
+        idle_s: float = 60.0,
+        message_s: float = 60.0,
+        trunk: str = "lab",
+        most_unsent: int = 64 * 1_048_576,
+    ) -> Engine:
+        """Streams with these limits, everybody of this trunk, and the driver started."""
         self.driver.streams = Streams(
             self.driver,
-            lambda host: "lab",
+            lambda host: trunk,
             self.core.count_malformed,
             most,
             idle_s,
             message_s,
             asyncio.get_running_loop(),
+            most_unsent,
         )
         await self.driver.streams.listen(HOST, self.port)
         self.driver.start()

@@ -89,9 +89,16 @@ class Network:
         self._clients: list[Client] = []
         self._far_ends: list[FarEnd] = []
 
-    async def engine(self, most: int = 100, idle_s: float = 60.0, message_s: float = 60.0) -> Engine:
+    async def engine(
+        self,
+        most: int = 100,
+        idle_s: float = 60.0,
+        message_s: float = 60.0,
+        trunk: str = "lab",
+        most_unsent: int = 64 * 1_048_576,
+    ) -> Engine:
         self._engines.append(Engine())
-        return await self._engines[-1].listen_tcp(most, idle_s, message_s)
+        return await self._engines[-1].listen_tcp(most, idle_s, message_s, trunk, most_unsent)
 
     async def connect(self, engine: Engine, limit: int = 65_536) -> Client:
         """A client that takes about twice `limit` octets before somebody reads them here."""

@@ -64,7 +64,7 @@ async def test_a_connection_that_was_closed_is_made_again(network: Network) -> N
         client.writer.write_eof()
         assert await client.ended() == b""
         await client.close()
-    assert engine.core.failed == []
+    assert len(engine.core.failed) == 2  # those that they have closed; not ours
 
 
 async def test_an_answer_whose_connection_has_gone_takes_a_new_one(network: Network) -> None:
@@ -113,6 +113,72 @@ async def test_a_next_hop_that_resets_the_connection_fails_what_waits_there(netw
     await engine.core.wait(lambda: engine.core.failed)
     [failed] = engine.core.failed
     assert (failed.transport, failed.host, failed.port) == ("tcp", HOST, far_end.port)
+
+
+async def test_a_next_hop_that_closes_the_connection_fails_what_waits_there(network: Network) -> None:
+    engine = await network.engine()
+    far_end = await network.far_end()
+    engine.send(REQUEST, far_end.flow)
+    client = await far_end.accepted()
+    await client.read(len(REQUEST))
+    client.writer.write_eof()
+    await engine.core.wait(lambda: engine.core.failed)
+    [failed] = engine.core.failed
+    assert (failed.transport, failed.host, failed.port) == ("tcp", HOST, far_end.port)
+
+
+async def test_some_connections_are_kept_for_those_made_here(network: Network) -> None:
+    engine = await network.engine(most=10)
+    engine.core.answer = lambda data: RESPONSE
+    for _ in range(9):
+        client = await network.connect(engine)
+        client.write(REQUEST)
+        await client.read(len(RESPONSE))
+    assert await (await network.connect(engine)).ended() in (b"", b"reset")
+    far_end = await network.far_end()
+    engine.send(REQUEST, far_end.flow)
+    assert await (await far_end.accepted()).read(len(REQUEST)) == REQUEST
+    assert engine.core.failed == []
+
+
+async def test_strangers_have_a_small_share_of_the_connections(network: Network) -> None:
+    engine = await network.engine(most=100, trunk="unknown")
+    engine.core.answer = lambda data: RESPONSE
+    clients = [await network.connect(engine) for _ in range(2)]
+    for client in clients:
+        client.write(REQUEST)
+        assert await client.read(len(RESPONSE)) == RESPONSE
+    assert await (await network.connect(engine)).ended() in (b"", b"reset")
+    assert engine.core.malformed == ["connections"]
+    far_end = await network.far_end()  # a next hop may be of no trunk's peers
+    engine.send(REQUEST, far_end.flow)
+    assert await (await far_end.accepted()).read(len(REQUEST)) == REQUEST
+    await clients[0].close()
+    while True:
+        again = await network.connect(engine)
+        again.write(REQUEST)
+        if await again.read_or_end(len(RESPONSE)) == RESPONSE:
+            break
+
+
+async def test_strangers_may_not_rest_long(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.transport.streams._STRANGER_IDLE_S", 0.1)
+    engine = await network.engine(message_s=0.2, trunk="unknown")
+    client = await network.connect(engine)
+    assert await client.ended() in (b"", b"reset")
+
+
+async def test_what_waits_in_all_connections_together_is_bounded(network: Network) -> None:
+    engine = await network.engine(most_unsent=200_000)
+    large = b"INVITE sip:a SIP/2.0\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+    far_ends = [await network.far_end() for _ in range(5)]
+    engine.core.outbox += [(far_end.flow, large) for far_end in far_ends]
+    engine.driver.settle()
+    assert engine.core.failed == [far_end.flow for far_end in far_ends[3:]]
+    for far_end in far_ends[:3]:
+        assert await (await far_end.accepted()).read(len(large)) == large
+    engine.send(large, far_ends[0].flow)  # they have read, so there is room again
+    assert await far_ends[0].clients[0].read(len(large)) == large
 
 
 async def test_a_peer_that_resets_its_own_connection_costs_nothing(network: Network) -> None:
