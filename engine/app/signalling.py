@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import socket
 import sys
 import time
@@ -160,6 +162,7 @@ class Signalling:
         sip = settings.sip
         timers = TimerValues(sip.t1_ms / 1000, sip.t2_ms / 1000, sip.t4_ms / 1000)
         self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
+        self._endpoint.symmetric = frozenset(trunk.name for trunk in self._trunks.trunks if trunk.symmetric)
         self._board.endpoint = self._endpoint
         self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
         self._driver.streams = Streams(
@@ -279,8 +282,16 @@ def main() -> int:
     """`python -m engine.app.signalling …`, started by the control process only. The exit status."""
     arguments = child_arguments(sys.argv[1:])
     leave_signals_to_control()
+    allow_many_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(arguments))
+
+
+def allow_many_connections() -> None:
+    """Raises the soft limit of open files to the hard one: the usual 1,024 are fewer than `tcp_max_connections`."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run(arguments: ChildArguments) -> int:
