@@ -23,6 +23,7 @@ class Reason(IntEnum):
     FREQUENCY = 21
     LIMIT = 22
     VERIFICATION_FAILED = 23
+    MALFORMED = 24  # with whatever status fits; 400 stands for all of them
     # refused because of the engine's own state
     OVERLOAD = 30
     DRAINING = 31
@@ -75,6 +76,7 @@ ANSWER: dict[Reason, Answer] = {
     Reason.FREQUENCY: Answer(403, 21, "refused"),
     Reason.LIMIT: Answer(480, 42, "refused"),
     Reason.VERIFICATION_FAILED: Answer(503, 41, "refused"),
+    Reason.MALFORMED: Answer(400, 0, "refused"),
     Reason.OVERLOAD: Answer(503, 42, "refused"),
     Reason.DRAINING: Answer(503, 42, "refused"),
     Reason.STORE_UNAVAILABLE: Answer(503, 41, "refused"),

@@ -18,8 +18,7 @@ CARRIED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 
 class Board:
     """`legs` are found by the tag that the engine gave them, `calls` by their record id, in the order of their
-    start. `calls_begun` counts all there have been. `attempts` are the CSeq, From tag and Call-ID of the INVITEs
-    whose calls are up, by which one is known that comes a second time by another way."""
+    start. `calls_begun` counts all there have been."""
 
     def __init__(
         self,
@@ -48,7 +47,6 @@ class Board:
         self.legs: dict[str, Leg] = {}
         self.calls: dict[str, Call] = {}
         self.retry_after_s = 5  # of refusals that pass; the switchboard sets it
-        self.attempts: set[str] = set()
         self.calls_begun = 0
 
     def calls_after(self, number: int, most: int) -> list[Call]:

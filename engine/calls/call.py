@@ -43,7 +43,6 @@ class Call(Timed):
     """The legs report, the table says what follows, the legs are told."""
 
     __slots__ = (
-        "_attempt",
         "_crossing",
         "_expires_at",
         "_hop",
@@ -66,7 +65,7 @@ class Call(Timed):
         "state",
     )
 
-    def __init__(self, board: Board, record: CallRecord, now: float, attempt: str = "") -> None:
+    def __init__(self, board: Board, record: CallRecord, now: float) -> None:
         super().__init__()
         self.board = board
         self.record = record
@@ -89,8 +88,6 @@ class Call(Timed):
         self._talk_until = NEVER
         board.calls_begun += 1
         self.number = board.calls_begun  # from 1 in order of start; never given twice
-        self._attempt = attempt
-        board.attempts.add(attempt)
         board.calls[record.record_id] = self
 
     def handle(self, event: CallEvent, now: float) -> None:
@@ -164,7 +161,6 @@ class Call(Timed):
         board = self.board
         board.endpoint.wheel.drop(self)
         board.calls.pop(self.record.record_id, None)
-        board.attempts.discard(self._attempt)
 
     # --- the caller's ACK ---
 

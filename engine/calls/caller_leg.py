@@ -33,6 +33,7 @@ class CallerLeg(Leg):
         self._early: dict[str, tuple[str, SessionOrigin]] = {}
         self._last_progress: tuple[int, str, str] = (0, "", "")
         transaction.user = self
+        transaction.tag = self.tag
         board.legs[self.tag] = self
 
     @property

@@ -20,8 +20,10 @@ class Summary(Timed):
         self._board = board
         self._counts: dict[tuple[str, Reason], CallRecord] = {}
 
-    def count(self, trunk: str | None, source: str, reason: Reason, now: float) -> None:
-        """One more of its kind. `source` is kept as long as all of a second's attempts share it."""
+    def count(self, trunk: str | None, source: str, reason: Reason, now: float, status: int = 0) -> None:
+        """One more of its kind. `source` and `status` (0: the reason's own) are kept as long as all of a second's
+        attempts share them."""
+        status = status or ANSWER[reason].status
         key = (trunk or "", reason)
         record = self._counts.get(key)
         if record is None:
@@ -35,8 +37,8 @@ class Summary(Timed):
                 disposition=answer.disposition,
                 reason=word(reason),
                 released_by="platform",
-                sip_status=answer.status,
-                q850_cause=answer.cause,
+                sip_status=status,
+                q850_cause=answer.cause or None,
                 in_trunk=trunk,
                 source=source,
             )
@@ -44,6 +46,8 @@ class Summary(Timed):
             record.attempts += 1
             if record.source != source:
                 record.source = None
+            if record.sip_status != status:
+                record.sip_status = None
         self._board.tally.call_ended("none", ANSWER[reason].disposition, word(reason))
 
     def wake(self, now: float) -> None:

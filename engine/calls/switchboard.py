@@ -102,6 +102,11 @@ class Switchboard:
             return 503, self._retry_after()
         return None
 
+    def on_malformed(self, status: int, flow: Flow, now: float) -> None:
+        """An INVITE that the endpoint has refused leaves its trace in the second's record."""
+        trunk = self.trunks.by_source(flow.host)
+        self._summary.count(None if trunk is None else trunk.name, flow.host, Reason.MALFORMED, now, status)
+
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """What was not turned away, but for the CANCELs, which the endpoint pairs with their INVITE."""
         try:
@@ -195,23 +200,23 @@ class Switchboard:
             )
 
     def _on_invite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """An attempt: first what the message is, then authorization."""
+        """An attempt: first what the message is (not asked while draining), then authorization."""
         board = self.board
-        trunk = self.trunks.by_source(transaction.flow.host)
-        attempt = f"{request.cseq} {request.from_tag} {request.call_id}"
-        if attempt in board.attempts:
-            # The same INVITE by another way, while the first is open (RFC 3261 8.2.2.2).
-            board.endpoint.respond(transaction, 482, now, tag=self._tag())
+        flow = transaction.flow
+        if not board.endpoint.claim(transaction, f"{request.cseq} {request.from_tag} {request.call_id}"):
+            self._refuse_malformed(transaction, 482, "", now)  # by another way (RFC 3261 8.2.2.2)
             return
-        if extensions_refused(board, transaction, request, now):
-            return
-        try:
-            crossing = crossing_of(request)
-        except Unacceptable as unacceptable:
-            board.endpoint.respond(
-                transaction, unacceptable.status, now, tag=self._tag(), headers=unacceptable.headers
-            )
-            return
+        crossing = Crossing()
+        if not self.draining:
+            if extensions_refused(board, transaction, request, now):
+                self.on_malformed(420, flow, now)
+                return
+            try:
+                crossing = crossing_of(request)
+            except Unacceptable as unacceptable:
+                self._refuse_malformed(transaction, unacceptable.status, unacceptable.headers, now)
+                return
+        trunk = self.trunks.by_source(flow.host)
         dialled = parse_dialled(dialled_text(request))
         caller = caller_identity(request, trunk is not None and trunk.trust_identity)
         record = CallRecord(
@@ -222,14 +227,18 @@ class Switchboard:
             setup_time=board.clock.utc_ms(),
             a_call_id=request.call_id,
             in_trunk=None if trunk is None else trunk.name,
-            source=transaction.flow.host,
+            source=flow.host,
         )
-        call = Call(board, record, now, attempt)
+        call = Call(board, record, now)
         try:
             call.caller = CallerLeg(board, call, transaction, request)
         except MalformedHeader:
             call.forget()
-            board.endpoint.respond(transaction, 400, now, tag=self._tag())
+            if not self.draining:
+                self._refuse_malformed(transaction, 400, "", now)
+                return
+            status, headers = self._sum_up(trunk, flow, Reason.DRAINING, now)
+            board.endpoint.respond(transaction, status, now, tag=self._tag(), headers=headers)
             return
         if "expires" in request.fields:
             valid_s = validity(request)
@@ -307,13 +316,19 @@ class Switchboard:
         retry_after = self.limits.retry_after_s if refused.reason in RETRY_LATER else 0
         call.refuse(refused.reason, refused.status, refused.cause, retry_after, now)
 
+    def _refuse_malformed(
+        self, transaction: ServerTransaction, status: int, headers: str, now: float
+    ) -> None:
+        self.board.endpoint.respond(transaction, status, now, tag=self._tag(), headers=headers)
+        self.on_malformed(status, transaction.flow, now)
+
     def _turn_away_attempt(
         self, trunk: Trunk | None, flow: Flow, crowded: bool, now: float
     ) -> tuple[int, str] | None:
         board = self.board
         cause = ""
         if trunk is None or not trunk.enabled:
-            reason = Reason.UNKNOWN_SOURCE
+            reason = Reason.DRAINING if self.draining else Reason.UNKNOWN_SOURCE
         elif len(board.calls) >= self.limits.max_calls:
             reason, cause = Reason.OVERLOAD, "calls"
         elif crowded:
@@ -324,6 +339,10 @@ class Switchboard:
             return None
         if cause:
             board.tally.overload(cause)
+        return self._sum_up(trunk, flow, reason, now)
+
+    def _sum_up(self, trunk: Trunk | None, flow: Flow, reason: Reason, now: float) -> tuple[int, str]:
+        """Counts an attempt for the second's record; status and headers of its answer."""
         refusal = self.gate.refusal(reason)
         headers = self._retry_after() if reason in RETRY_LATER else ""
         self._summary.count(None if trunk is None else trunk.name, flow.host, reason, now)

@@ -32,6 +32,10 @@ class Core(Protocol):
         header lines of its one answer; None for what may have one."""
         ...
 
+    def on_malformed(self, status: int, flow: Flow, now: float) -> None:
+        """An INVITE outside of dialogs that was malformed; it has been answered with that status."""
+        ...
+
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A new request other than ACK and CANCEL that was not turned away; to be answered."""
         ...
@@ -101,6 +105,8 @@ class Endpoint:
             request = malformed.request
             if request is not None and request.method != "ACK":
                 self._refuse(request, malformed.status, "", flow)
+                if request.method == "INVITE" and not request.to_tag:
+                    self._core.on_malformed(malformed.status, flow, now)
             return
         if isinstance(message, Response):
             self._receive_response(message, flow, now)
@@ -118,6 +124,10 @@ class Endpoint:
     @property
     def transactions_active(self) -> int:
         return len(self._layer.servers) + len(self._layer.clients)
+
+    @property
+    def attempts_claimed(self) -> int:
+        return len(self._layer.attempts)
 
     def transport_failed(self, flow: Flow, now: float) -> None:
         """Nothing can be sent to `flow`: what waits there for an answer hears of it at once (8.1.3.1)."""
@@ -191,8 +201,20 @@ class Endpoint:
         )
         data = finished(head, body)
         self._tally.sip_response(transaction.method, status, "out", transaction.flow.trunk)
+        if status >= 200:
+            transaction.tag = tag
         transaction.send(status, data, now)
         return data
+
+    def claim(self, transaction: ServerTransaction, attempt: str) -> bool:
+        """Names what an INVITE has in common with itself by another way (8.2.2.2), as long as its transaction lives;
+        False when another transaction has that name."""
+        attempts = self._layer.attempts
+        if attempt in attempts:
+            return False
+        attempts.add(attempt)
+        transaction.attempt = attempt
+        return True
 
     # --- within ---
 
@@ -267,8 +289,9 @@ class Endpoint:
     def _cancel(
         self, cancel: ServerTransaction, invite: ServerTransaction, request: Request, now: float
     ) -> None:
-        """9.2: answered 200, and the INVITE's user hears of it while it can still matter."""
-        self.respond(cancel, 200, now, tag=self._identifiers.token())
+        """9.2: answered 200, with the To tag of the INVITE's own answers, and the INVITE's user hears of it while
+        it can still matter."""
+        self.respond(cancel, 200, now, tag=invite.tag or self._identifiers.token())
         if not invite.answered and invite.user is not None:
             invite.user.on_cancel(request, now)
 

@@ -7,6 +7,7 @@ from engine.authorization.reason import ANSWER, INCOMING_LIMIT, RETRY_LATER, Rea
 # the contract's table: status, Q.850 cause, words
 ROWS = [
     (200, 16, "normal"),
+    (400, 0, "malformed"),
     (404, 1, "not_bound expired not_a_party no_callback callee_unknown"),
     (484, 28, "incomplete_number"),
     (403, 21, "direction blacklisted frozen hours unverified frequency unknown_source"),
@@ -62,6 +63,7 @@ def test_dispositions() -> None:
             "frequency",
             "limit",
             "verification_failed",
+            "malformed",
             "overload",
         ),
         *("draining", "store_unavailable", "loop"),

@@ -374,3 +374,26 @@ def test_the_engine_answers_a_cancel_on_the_transport_it_came_by() -> None:
     assert call.status == 487
     assert isinstance(scene.alice.engine, Flow)
     expect_cancelled(scene)
+
+
+@pytest.mark.parametrize("when", ["unanswered", "ringing", "refused", "another fork"])
+def test_its_answer_has_the_tag_of_the_invites_answers(when: str) -> None:
+    """RFC 3261 9.2, also when it comes too late."""
+    scene = Scene()
+    call = scene.dial()
+    if when != "unanswered":
+        scene.ringing.ring(180)
+        if when == "another fork":
+            scene.ringing.ring(180, fork="another")
+        scene.run(0.1)
+    if when == "refused":
+        scene.ringing.reject(486)
+        scene.run(0.002)
+    call.cancel()
+    scene.run(0.2)
+    answers = [passed.text for passed in scene.sent_to(scene.alice) if " CANCEL\r\n" in passed.text]
+    (to_cancel,) = {text.partition("\r\nTo: ")[2].partition("\r\n")[0] for text in answers}
+    assert answers[0].startswith("SIP/2.0 200")
+    assert to_cancel == call.heard.responses[-1].value("to")
+    assert call.status == (486 if when == "refused" else 487)
+    scene.finish()

@@ -127,6 +127,7 @@ def test_a_phrase_tells_nothing_but_its_status() -> None:
     assert {phrase(answer.status) for answer in ANSWER.values()} == {
         *(
             "OK",
+            "Bad Request",
             "Not Found",
             "Address Incomplete",
             "Forbidden",

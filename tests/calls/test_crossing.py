@@ -90,8 +90,7 @@ def test_a_required_extension_is_refused_on_its_own_leg(required: str) -> None:
     assert scene.bob.calls == []
     assert call.status == 420
     assert call.heard.responses[-1].value("unsupported") == required
-    scene.close()
-    assert scene.engine.records.ends == []
+    assert scene.finish().reason == "malformed"
 
 
 def test_sessions_cross_both_ways_line_by_line() -> None:

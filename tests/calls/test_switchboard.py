@@ -124,8 +124,7 @@ def test_an_invite_that_cannot_be_understood(
     assert stranger.statuses() == [status]
     assert says in stranger.heard[0]
     acknowledge(stranger)
-    scene.close()
-    assert scene.engine.records.ends == []
+    expect(scene.finish(), reason="malformed", attempts=1, sip_status=status, source="127.0.5.55")
     assert scene.bob.calls == []
 
 
@@ -134,7 +133,7 @@ def test_an_invite_without_contact(scene: Scene, stranger: Stranger) -> None:
     scene.run(0.1)
     assert stranger.statuses() == [400]
     acknowledge(stranger)
-    scene.close()
+    expect(scene.finish(), reason="malformed", sip_status=400)
 
 
 @pytest.mark.parametrize("contact", ["*", "<mailto:a@b>", "<http://a.b/c>"])
@@ -143,7 +142,7 @@ def test_a_contact_that_leads_nowhere(scene: Scene, stranger: Stranger, contact:
     scene.run(0.1)
     assert stranger.statuses() == [400]
     acknowledge(stranger)
-    scene.close()
+    expect(scene.finish(), reason="malformed", sip_status=400)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +166,29 @@ def test_malformed_requests_are_answered_and_counted(
     scene.run(0.1)
     assert stranger.statuses() == [status]
     assert sum(scene.engine.tally.malformed_messages.values()) == 1
+    expect(scene.finish(), reason="malformed", disposition="refused", sip_status=status, in_trunk="pstn")
+
+
+def test_malformed_invites_are_summed_up(scene: Scene, stranger: Stranger) -> None:
+    """One record per second and trunk; a status that they do not share is left out."""
+    for number in range(3):
+        stranger.request("INVITE", "Require: x", branch=f"z9hG4bK{number}", call_id=f"{number}")
+    scene.run(1.5)
+    expect(scene.record, reason="malformed", attempts=3, sip_status=420, q850_cause=None)
+    stranger.request("INVITE", "Require: x", branch="z9hG4bKfour", call_id="four")
+    stranger.request("INVITE", branch="z9hG4bKfive", call_id="five", contact=False)
+    scene.run(0.1)
+    assert 400 in stranger.statuses()
+    scene.run(1.5)
+    expect(scene.engine.records.ends[-1], reason="malformed", attempts=2, sip_status=None)
+    assert scene.engine.tally.calls == {("none", "refused", "malformed"): 5}
+
+
+def test_other_malformed_requests_are_no_attempts(scene: Scene, stranger: Stranger) -> None:
+    stranger.request("OPTIONS", "Max-Forwards: many")
+    stranger.request("INVITE", "Max-Forwards: many", to="<sip:x@y>;tag=in-a-dialog", branch="z9hG4bKtwo")
+    scene.run(0.1)
+    assert stranger.statuses() == [400, 400]
     scene.close()
     assert scene.engine.records.ends == []
 
@@ -254,13 +276,35 @@ def test_merged_requests(scene: Scene, stranger: Stranger) -> None:
     for call in scene.bob.calls:
         call.reject(486)
     scene.run(0.1)
-    # The first one is through: the same again is an attempt of its own.
+    # They are refused, but known as long as their transactions live; after that the same is an attempt of its own.
     stranger.request("INVITE", branch="z9hG4bKsixth")
+    scene.run(0.1)
+    assert stranger.statuses()[-1] == 482
+    assert len(scene.bob.calls) == 4
+    scene.run(40)
+    stranger.request("INVITE", branch="z9hG4bKseventh")
     scene.run(0.1)
     assert len(scene.bob.calls) == 5
     scene.bob.calls[-1].reject(486)
     scene.close()
-    assert len(scene.engine.records.ends) == 5
+    reasons = [record.reason for record in scene.engine.records.ends]
+    assert sorted(word for word in reasons if word) == ["callee_busy"] * 5 + ["malformed"]
+
+
+@pytest.mark.parametrize("first", ["no such number", "extension", "session"])
+def test_merged_with_one_that_was_refused(scene: Scene, stranger: Stranger, first: str) -> None:
+    """One attempt by two ways is one refusal for what it is, and 482 (RFC 3261 8.2.2.2)."""
+    lines = ("Require: x",) if first == "extension" else ()
+    body = "v=1" if first == "session" else ""
+    kind = ("Content-Type: application/sdp",) if body else ()
+    uri = "sip:700100000000099@h" if first == "no such number" else "sip:700100000000001@h"
+    for branch in ("z9hG4bKone", "z9hG4bKtwo"):
+        stranger.request("INVITE", *lines, *kind, uri=uri, branch=branch, body=body)
+    scene.run(0.1)
+    assert sorted(stranger.statuses()) == [{"n": 404, "e": 420, "s": 400}[first[0]], 482]
+    scene.close()
+    attempts = {record.reason: record.attempts for record in scene.engine.records.ends}
+    assert attempts == ({"not_bound": 1, "malformed": 1} if first[0] == "n" else {"malformed": 2})
 
 
 # --- where answers go (RFC 3261 18.2.2, RFC 3581) ---
@@ -448,6 +492,29 @@ def test_draining_refuses_new_calls_and_keeps_the_others() -> None:
     callee.hang_up()
     scene.close()
     assert [record.reason for record in scene.engine.records.ends] == ["draining", "normal"]
+
+
+@pytest.mark.parametrize("what", ["extension", "session", "contact", "merely"])
+def test_draining_goes_before_all_else(scene: Scene, stranger: Stranger, what: str) -> None:
+    """503 whatever else is wrong with it, so that the upstream tries another engine."""
+    scene.engine.switchboard.drain()
+    lines = {"extension": ("Require: x",), "session": ("Content-Type: text/plain",)}.get(what, ())
+    stranger.request("INVITE", *lines, body="hello" if what == "session" else "", contact=what != "contact")
+    scene.run(2)
+    assert stranger.statuses()[0] == 503
+    assert "Retry-After: 5\r\nReason: Q.850;cause=42\r\n" in stranger.heard[0]
+    expect(scene.record, reason="draining", attempts=1, in_trunk="pstn", sip_status=503)
+
+
+def test_draining_is_said_to_an_unknown_source_too() -> None:
+    """And summed up, as all that comes from there."""
+    scene = Scene(trunks=[pstn(BOB, peers=["127.0.2.0/24"])])
+    scene.engine.switchboard.drain()
+    calls = [scene.alice.call(X) for _ in range(3)]
+    scene.run(1.5)
+    assert {call.status for call in calls} == {503}
+    assert calls[0].heard.responses[-1].value("retry-after") == "5"
+    expect(scene.record, reason="draining", attempts=3, in_trunk=None, q850_cause=42)
 
 
 def test_what_was_counted_is_written_at_the_end() -> None:

@@ -156,6 +156,8 @@ class Phone:
         status = 200 if request.method == "OPTIONS" and not request.to_tag else 481
         self.endpoint.respond(transaction, status, now, tag="" if request.to_tag else self.token())
 
+    def on_malformed(self, status: int, flow: Flow, now: float) -> None: ...
+
     def turn_away(self, request: Request, flow: Flow, now: float) -> None:
         return None
 

@@ -62,6 +62,7 @@ class Door:
         self.answer = answer
         self.refusal: tuple[int, str] | None = None
         self.given: list[Given] = []
+        self.malformed_invites: list[int] = []
         self.acks: list[Request] = []
         self.cancels: list[Request] = []
         self.counts = Counts()
@@ -79,6 +80,9 @@ class Door:
 
     def turn_away(self, request: Request, flow: Flow, now: float) -> tuple[int, str] | None:
         return self.refusal
+
+    def on_malformed(self, status: int, flow: Flow, now: float) -> None:
+        self.malformed_invites.append(status)
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         self.given.append(Given(transaction, request))

@@ -61,7 +61,7 @@ class ServerUser(Protocol):
 class Layer:
     """What transactions need of the endpoint: the outbox, the wheel, the timer values and how to be forgotten."""
 
-    __slots__ = ("clients", "outbox", "retransmitted", "servers", "timers", "wheel")
+    __slots__ = ("attempts", "clients", "outbox", "retransmitted", "servers", "timers", "wheel")
 
     def __init__(
         self, outbox: Outbox, wheel: TimerWheel, timers: TimerValues, retransmitted: Callable[[str], None]
@@ -72,6 +72,9 @@ class Layer:
         self.retransmitted = retransmitted  # called with "in" or "out"
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
+        self.attempts: set[str] = (
+            set()
+        )  # of INVITEs by whatever way, as long as the transaction of the first lives
 
 
 class Transaction(Timed):
@@ -148,10 +151,11 @@ class ClientTransaction(Transaction):
 
 class ServerTransaction(Transaction):
     """One request of theirs. `head`, `to` and `tail` are the parts of every answer that come from it (8.2.6.2):
-    the Via lines and From, the To value, Call-ID and CSeq. `in_dialog`: the To has a tag already. `request` is let
-    go with the final answer."""
+    the Via lines and From, the To value, Call-ID and CSeq. `in_dialog`: the To has a tag already. `tag` is what we
+    put there, as soon as it is settled. `attempt` is its name among `Layer.attempts`, "" for none. `request` is
+    let go with the final answer."""
 
-    __slots__ = ("head", "in_dialog", "method", "request", "tail", "to", "user")
+    __slots__ = ("attempt", "head", "in_dialog", "method", "request", "tag", "tail", "to", "user")
 
     def __init__(self, layer: Layer, key: str, flow: Flow, state: int, request: Request) -> None:
         super().__init__(layer, key, flow, state)
@@ -162,6 +166,8 @@ class ServerTransaction(Transaction):
         self.head = ""
         self.to = ""
         self.tail = ""
+        self.tag = ""
+        self.attempt = ""
         layer.servers[key] = self
 
     @property
@@ -195,4 +201,5 @@ class ServerTransaction(Transaction):
 
     def forget(self) -> None:
         self.layer.servers.pop(self.key, None)
+        self.layer.attempts.discard(self.attempt)
         self.user = None
