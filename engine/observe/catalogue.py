@@ -68,7 +68,10 @@ _LAGGING = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5
 
 METRICS: tuple[Metric, ...] = (
     Metric(
-        SIP_REQUESTS, "counter", ("method", "direction", "trunk"), "SIP requests, without retransmissions."
+        SIP_REQUESTS,
+        "counter",
+        ("method", "direction", "trunk"),
+        "SIP requests, without retransmissions; each ACK to a 2xx that comes in counts.",
     ),
     Metric(
         SIP_RESPONSES,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
 
 from engine.sip.flow import Flow
-from tests.transport.core import HOST, free_port
+from tests.transport.core import HOST, PATIENCE_S, free_port
 from tests.transport.far_ends import Network
 
 REQUEST = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 4\r\n\r\nbody"
@@ -154,11 +155,12 @@ async def test_strangers_have_a_small_share_of_the_connections(network: Network)
     engine.send(REQUEST, far_end.flow)
     assert await (await far_end.accepted()).read(len(REQUEST)) == REQUEST
     await clients[0].close()
-    while True:
-        again = await network.connect(engine)
-        again.write(REQUEST)
-        if await again.read_or_end(len(RESPONSE)) == RESPONSE:
-            break
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            again = await network.connect(engine)
+            again.write(REQUEST)
+            if await again.read_or_end(len(RESPONSE)) == RESPONSE:
+                break
 
 
 async def test_strangers_may_not_rest_long(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
