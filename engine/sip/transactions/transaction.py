@@ -72,9 +72,8 @@ class Layer:
         self.retransmitted = retransmitted  # called with "in" or "out"
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
-        self.attempts: set[str] = (
-            set()
-        )  # of INVITEs by whatever way, as long as the transaction of the first lives
+        # Of INVITEs by whatever way, as long as the transaction of the first lives (RFC 3261 8.2.2.2).
+        self.attempts: set[str] = set()
 
 
 class Transaction(Timed):
