@@ -17,8 +17,8 @@ _LAG_PERIOD_S = 0.1
 _FORGIVE_S = 1.0  # how long who sends rubbish is not listened to
 
 # Under traffic the sockets are polled instead of waited for, as network drivers do: messages come in handfuls, and one
-# wake-up, one journal write and warm caches serve several of them. It delays a message by two milliseconds at most.
-_POLL_S = 0.002
+# wake-up, one journal write and warm caches serve several of them. It delays a message by five milliseconds at most.
+_POLL_S = 0.005
 _EMPTY_POLLS = 3  # on end, before waiting for the socket again
 
 
