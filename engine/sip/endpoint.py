@@ -12,7 +12,7 @@ from typing import Protocol
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import MalformedMessage, Request, Response, parse_message
 from engine.sip.outgoing import OutgoingRequest, finished
-from engine.sip.phrases import PHRASES, phrase
+from engine.sip.phrases import phrase
 from engine.sip.timers import TimerValues, TimerWheel
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.invite_server import InviteServer
@@ -196,8 +196,7 @@ class Endpoint:
         """
         to = f"{transaction.to};tag={tag}" if tag and not transaction.in_dialog else transaction.to
         head = (
-            f"SIP/2.0 {status} {PHRASES.get(status) or phrase(status)}\r\n"
-            f"{transaction.head}To: {to}\r\n{transaction.tail}{headers}"
+            f"SIP/2.0 {status} {phrase(status)}\r\n{transaction.head}To: {to}\r\n{transaction.tail}{headers}"
         )
         data = finished(head, body)
         self._tally.sip_response(transaction.method, status, "out", transaction.flow.trunk)
