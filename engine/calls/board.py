@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.calls.ports import CallTally, Clock, Faults, LastCallers, Records
+from engine.calls.ports import CallTally, Clock, Faults, LastCallers, Records, Watcher
 from engine.calls.session import SessionOrigin
 from engine.calls.settings import CallSettings
 
@@ -48,6 +48,7 @@ class Board:
         self.calls: dict[str, Call] = {}
         self.retry_after_s = 5  # of refusals that pass; the switchboard sets it
         self.calls_begun = 0
+        self.watcher: Watcher | None = None
 
     def calls_after(self, number: int, most: int) -> list[Call]:
         """The next `most` calls that began after the one with this number (0: from the first), whether that one

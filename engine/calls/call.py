@@ -89,6 +89,8 @@ class Call(Timed):
         board.calls_begun += 1
         self.number = board.calls_begun  # from 1 in order of start; never given twice
         board.calls[record.record_id] = self
+        if board.watcher is not None:
+            board.watcher.begun(record)
 
     def handle(self, event: CallEvent, now: float) -> None:
         """One event, by the table. What the table does not name changes nothing: it came too late."""
@@ -233,6 +235,8 @@ class Call(Timed):
         callee = CalleeLeg(self.board, self, self._outward, hop, self._crossing, now)
         self.callee = callee
         self.record.b_call_id = callee.call_id
+        if self.board.watcher is not None:
+            self.board.watcher.dialled(self.record, callee.call_id)
         self._rearm()
 
     def _next_hop(self, event: CallEvent, now: float) -> None:
@@ -348,6 +352,7 @@ class Call(Timed):
     def _fail(
         self, reason: Reason, status: int, cause: int, released_by: str, now: float, retry_after: int = 0
     ) -> None:
+        self.board.tally.observe_failure(now - self._started)
         self._finish(reason, status, cause, released_by, now)
         self._caller().fail(status, cause, retry_after, now)
 

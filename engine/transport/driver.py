@@ -39,6 +39,13 @@ class Figures(Protocol):
     def unheard(self, count: int) -> None: ...
 
 
+class Tap(Protocol):
+    """Who sees every message. It neither raises nor waits."""
+
+    def received(self, messages: list[tuple[bytes, Flow]]) -> None: ...
+    def sent(self, messages: list[tuple[Flow, bytes]]) -> None: ...
+
+
 class Driver:
     """Owns the sockets and the one timer.
 
@@ -63,6 +70,7 @@ class Driver:
         self._loop = loop
         self._udp: list[UdpSocket] = []
         self.streams: Streams | None = None
+        self.tap: Tap | None = None  # after the core has heard a message, and before one is sent
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._lag_due = 0.0
@@ -105,6 +113,8 @@ class Driver:
             self._core.receive(data, flow, monotonic())
         except Exception as error:
             self._report("receive", error)
+        if self.tap is not None:
+            self.tap.received([(data, flow)])
 
     def settle(self) -> None:
         """Ends a wake-up: keeps the records, sends what is to be sent, sets the timer."""
@@ -113,6 +123,8 @@ class Driver:
             self._keep_records()
             batch = outbox[:]
             outbox.clear()
+            if self.tap is not None:
+                self.tap.sent(batch)
             for flow, data in batch:
                 if flow.transport == "udp":
                     socket = self._socket_of(flow)
@@ -186,6 +198,8 @@ class Driver:
                 receive(data, flow, now)
             except Exception as error:
                 self._report("receive", error)
+        if self.tap is not None:
+            self.tap.received(arrived)
         self.settle()
 
     def _on_timer(self) -> None:
