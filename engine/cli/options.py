@@ -9,7 +9,10 @@ import typer
 
 DEFAULT_CONFIG = Path("config/lab.toml")
 
-Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration file.")]
+Config = Annotated[
+    Path,
+    typer.Option("--config", metavar="FILE", envvar="MASK700_CONFIG", help="The configuration file."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

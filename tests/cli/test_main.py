@@ -122,6 +122,11 @@ def test_a_configuration_that_is_wrong_stops_every_command(world: World) -> None
     assert told["problems"][0]["key"] == "sip.workers"
 
 
+def test_the_configuration_may_be_named_by_the_environment(world: World) -> None:
+    told = CliRunner().invoke(app, ["check", "--json"], env={"MASK700_CONFIG": str(world.config)})
+    assert json.loads(told.stdout) == {"ok": True, "problems": [], "bindings": 5}
+
+
 def test_a_missing_configuration(world: World) -> None:
     world.config.unlink()
     result = world.run("stats")
