@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
+from engine.app.figures import Figures
 from engine.app.link import Link, Refused
 from engine.authorization.gate import Gate, Policy
 from engine.calls.board import Board
@@ -119,7 +120,11 @@ class WallClock:
 
 
 class LoggedFaults:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
     def report(self, where: str, error: Exception) -> None:
+        self._tally.internal_error(where)
         _log.error("our own fault", where=where, exc_info=error)
 
 
@@ -139,7 +144,7 @@ class Signalling:
         self._callers_failed = ""
         self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
         self._trunks = TrunkTable(Trunk.of(trunk) for trunk in settings.trunks)
-        faults = LoggedFaults()
+        faults = LoggedFaults(self._tally)
         identifiers = RandomTokens()
         sent_by = _sent_by(settings)
         self._records = JournalRecords(self._journal, RecordCodec(sealer, lookup_tokens), self._tally)
@@ -169,7 +174,7 @@ class Signalling:
             self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
             sip.tcp_message_timeout_s, loop,
         )  # fmt: skip
-        self._figures()
+        self._figures = Figures(self._tally, self._switchboard, self._journal, self._table, self._driver)
 
     async def start(self) -> list[str]:
         """Opens the sockets; returns their addresses. Raises OSError, which names the one that cannot be had."""
@@ -205,7 +210,7 @@ class Signalling:
     def serve(self, op: str, arguments: dict[str, Any]) -> object:
         """What the control process asks (engine.app.link lists it). Raises Refused."""
         if op == "metrics":
-            self._figures()
+            self._figures.take()
             return self._tally.snapshot()
         if op == "stats":
             return self._stats()
@@ -266,16 +271,6 @@ class Signalling:
         if not self._callers.flush(time.time()) and self._callers.failed != self._callers_failed:
             _log.error("last callers cannot be kept", why=self._callers.failed)
         self._callers_failed = self._callers.failed
-
-    def _figures(self) -> None:
-        tally = self._tally
-        tally.calls_active = len(self._board.calls)
-        tally.transactions_active = self._endpoint.transactions_active
-        tally.records_unsynced = self._journal.unsynced
-        tally.bindings = self._table.stats().rows
-        tally.draining = self._switchboard.draining
-        for trunk in self._trunks.trunks:
-            tally.trunk_up[trunk.name] = trunk.enabled
 
 
 def main() -> int:

@@ -44,6 +44,18 @@ EVENT_LOOP_LAG = "mask700_event_loop_lag_seconds"
 DRAINING = "mask700_draining"
 BUILD_INFO = "mask700_build_info"
 SIGNALLING_UP = "mask700_signalling_up"
+READY = "mask700_ready"
+CALLS_BEGUN = "mask700_calls_begun_total"
+FAILURE = "mask700_failure_seconds"
+TRUNK_CALLS_ACTIVE = "mask700_trunk_calls_active"
+JOURNAL_FAILED = "mask700_journal_failed"
+RECORD_FAILURES = "mask700_record_failures_total"
+RECORDS_LOST = "mask700_records_lost_total"
+INTERNAL_ERRORS = "mask700_internal_errors_total"
+TCP_CONNECTIONS = "mask700_tcp_connections"
+BINDING_TABLE_TIMESTAMP = "mask700_binding_table_timestamp_seconds"
+UDP_DROPS = "mask700_udp_drops_total"
+UDP_RECEIVE_QUEUE = "mask700_udp_receive_queue_bytes"
 
 _ANSWERING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0)
 _TALKING = (
@@ -101,6 +113,36 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         SIGNALLING_UP, "gauge", (), "1 when the signalling figures here are fresh, 0 when they are its last."
     ),
+    Metric(READY, "gauge", (), "1 while new calls are taken (what /readyz says)."),
+    Metric(
+        CALLS_BEGUN, "counter", (), "Calls that have begun; attempts turned away unseen are not among them."
+    ),
+    Metric(FAILURE, "histogram", (), "From INVITE to the final answer of calls that fail.", _ANSWERING),
+    Metric(
+        TRUNK_CALLS_ACTIVE,
+        "gauge",
+        ("trunk", "direction"),
+        "Calls that ring or talk now, by the trunk that they came in or went out on.",
+    ),
+    Metric(JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; no call is admitted then."),
+    Metric(
+        RECORD_FAILURES,
+        "counter",
+        ("step",),
+        "Times that the system refused to write records or to bring them to the disk.",
+    ),
+    Metric(RECORDS_LOST, "counter", (), "Records dropped because the disk took none for too long."),
+    Metric(
+        INTERNAL_ERRORS, "counter", ("where",), "Faults of the engine's own; the log has their tracebacks."
+    ),
+    Metric(TCP_CONNECTIONS, "gauge", (), "SIP connections over TCP that are open."),
+    Metric(
+        BINDING_TABLE_TIMESTAMP, "gauge", (), "When the table that answers calls was put in force, unix time."
+    ),
+    Metric(
+        UDP_DROPS, "counter", ("socket",), "Datagrams that the system dropped before the engine read them."
+    ),
+    Metric(UDP_RECEIVE_QUEUE, "gauge", ("socket",), "Bytes that wait to be read by the engine."),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

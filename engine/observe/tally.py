@@ -94,13 +94,22 @@ class Tally:
         self.setup = _histogram(catalogue.SETUP)
         self.talk = _histogram(catalogue.TALK)
         self.lookup = _histogram(catalogue.BINDING_LOOKUP)
+        self.failure = _histogram(catalogue.FAILURE)
         self.loop_lag = _histogram(catalogue.EVENT_LOOP_LAG)
+        self.internal_errors: dict[str, int] = {}
+        self.calls_begun = 0
         self.calls_active = 0
         self.transactions_active = 0
         self.records_unsynced = 0
+        self.records_lost = 0
+        self.record_write_failures = 0
+        self.record_sync_failures = 0
+        self.journal_failed = False
+        self.tcp_connections = 0
         self.bindings = 0
         self.draining = False
         self.trunk_up: dict[str, bool] = {}
+        self.trunk_calls: dict[tuple[str, str], int] = {}  # by trunk and direction
 
     def sip_request(self, method: str, direction: str, trunk: str) -> None:
         key = (method if method in _METHODS else OTHER, direction, trunk)
@@ -138,11 +147,18 @@ class Tally:
     def overload(self, cause: str) -> None:
         self.overloads[cause] = self.overloads.get(cause, 0) + 1
 
+    def internal_error(self, where: str) -> None:
+        """A fault of ours; `where` is a word of the code's, not of anybody's message."""
+        self.internal_errors[where] = self.internal_errors.get(where, 0) + 1
+
     def observe_pdd(self, seconds: float) -> None:
         self.pdd.observe(seconds)
 
     def observe_setup(self, seconds: float) -> None:
         self.setup.observe(seconds)
+
+    def observe_failure(self, seconds: float) -> None:
+        self.failure.observe(seconds)
 
     def observe_talk(self, seconds: float) -> None:
         self.talk.observe(seconds)
@@ -165,21 +181,34 @@ class Tally:
             (catalogue.SIP_MALFORMED, self.malformed_messages),
             (catalogue.RECORDS_WRITTEN, self.records),
             (catalogue.OVERLOAD_REJECTIONS, self.overloads),
+            (catalogue.INTERNAL_ERRORS, self.internal_errors),
         ):
             counters += [(name, [label], count) for label, count in counts.items()]
+        counters += [
+            (catalogue.CALLS_BEGUN, [], self.calls_begun),
+            (catalogue.RECORDS_LOST, [], self.records_lost),
+            (catalogue.RECORD_FAILURES, ["write"], self.record_write_failures),
+            (catalogue.RECORD_FAILURES, ["sync"], self.record_sync_failures),
+        ]
         gauges: Series = [
             (catalogue.CALLS_ACTIVE, [], self.calls_active),
             (catalogue.TRANSACTIONS_ACTIVE, [], self.transactions_active),
             (catalogue.RECORDS_UNSYNCED, [], self.records_unsynced),
             (catalogue.BINDINGS, [], self.bindings),
             (catalogue.DRAINING, [], int(self.draining)),
+            (catalogue.JOURNAL_FAILED, [], int(self.journal_failed)),
+            (catalogue.TCP_CONNECTIONS, [], self.tcp_connections),
         ]
         gauges += [(catalogue.TRUNK_UP, [trunk], int(up)) for trunk, up in self.trunk_up.items()]
+        gauges += [
+            (catalogue.TRUNK_CALLS_ACTIVE, list(key), count) for key, count in self.trunk_calls.items()
+        ]
         histograms = [
             (name, list[str](), list(histogram.counts), histogram.total)
             for name, histogram in (
                 (catalogue.PDD, self.pdd),
                 (catalogue.SETUP, self.setup),
+                (catalogue.FAILURE, self.failure),
                 (catalogue.TALK, self.talk),
                 (catalogue.BINDING_LOOKUP, self.lookup),
                 (catalogue.EVENT_LOOP_LAG, self.loop_lag),

@@ -23,12 +23,15 @@ class Journal:
     any.
 
     `written`: lines that the kernel has. `lost`: lines dropped because the disk took none for too long.
+    `write_failures`, `sync_failures`: how often the system has refused.
     """
 
     def __init__(self, path: Path, descriptor: int, fsync_ms: int, sync: Callable[[int], None]) -> None:
         self.path = path
         self.written = 0
         self.lost = 0
+        self.write_failures = 0
+        self.sync_failures = 0
         self._descriptor = descriptor
         self._interval = fsync_ms / 1000
         self._sync = sync
@@ -140,6 +143,7 @@ class Journal:
         return not backlog
 
     def _refused(self, error: OSError) -> None:
+        self.write_failures += 1
         self._write_failure = f"{self.path} cannot be written: {error.strerror}"
 
     def _keep_syncing(self) -> None:
@@ -160,6 +164,7 @@ class Journal:
         try:
             self._sync(self._descriptor)
         except OSError as error:
+            self.sync_failures += 1
             self._sync_failure = f"{self.path} cannot be brought to the disk: {error.strerror}"
         else:
             self._synced = written

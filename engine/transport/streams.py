@@ -69,6 +69,11 @@ class Streams:
         self._sweep_s = min(_SWEEP_S, idle_s / 4, message_s / 4)
         self._sweeper = loop.call_later(self._sweep_s, self._sweep)
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._by_number)
+
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError."""
         self._servers.append(

@@ -9,6 +9,9 @@ from engine.observe import catalogue
 from engine.observe.tally import Histogram, Snapshot, Tally
 
 
+UNLABELLED = 4  # counters that are there from the start
+
+
 def counters(tally: Tally) -> dict[tuple[str, ...], float]:
     return {(name, *labels): value for name, labels, value in tally.snapshot()["counters"]}
 
@@ -28,6 +31,9 @@ def test_counters() -> None:
     tally.message_ended("delivered", "normal")
     tally.record_written("call")
     tally.overload("max_calls")
+    tally.internal_error("timer")
+    tally.calls_begun, tally.records_lost = 5, 6
+    tally.record_write_failures, tally.record_sync_failures = 7, 8
     assert counters(tally) == {
         (catalogue.SIP_REQUESTS, "INVITE", "in", "pstn"): 2,
         (catalogue.SIP_RESPONSES, "INVITE", "180", "out", "pstn"): 1,
@@ -37,14 +43,21 @@ def test_counters() -> None:
         (catalogue.MESSAGES, "delivered", "normal"): 1,
         (catalogue.RECORDS_WRITTEN, "call"): 1,
         (catalogue.OVERLOAD_REJECTIONS, "max_calls"): 1,
+        (catalogue.INTERNAL_ERRORS, "timer"): 1,
+        (catalogue.CALLS_BEGUN,): 5,
+        (catalogue.RECORDS_LOST,): 6,
+        (catalogue.RECORD_FAILURES, "write"): 7,
+        (catalogue.RECORD_FAILURES, "sync"): 8,
     }
 
 
 def test_gauges() -> None:
     tally = Tally()
     tally.calls_active, tally.transactions_active, tally.records_unsynced, tally.bindings = 1, 2, 3, 4
-    tally.draining = True
+    tally.draining = tally.journal_failed = True
+    tally.tcp_connections = 5
     tally.trunk_up["pstn"] = False
+    tally.trunk_calls["pstn", "out"] = 6
     assert gauges(tally) == {
         (catalogue.CALLS_ACTIVE,): 1,
         (catalogue.TRANSACTIONS_ACTIVE,): 2,
@@ -52,6 +65,9 @@ def test_gauges() -> None:
         (catalogue.BINDINGS,): 4,
         (catalogue.DRAINING,): 1,
         (catalogue.TRUNK_UP, "pstn"): 0,
+        (catalogue.TRUNK_CALLS_ACTIVE, "pstn", "out"): 6,
+        (catalogue.JOURNAL_FAILED,): 1,
+        (catalogue.TCP_CONNECTIONS,): 5,
     }
 
 
@@ -66,21 +82,27 @@ def test_labels_stay_few_whatever_is_received(methods: list[str], codes: list[in
         *("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "PRACK", "UPDATE", "INFO", "MESSAGE", "REFER"),
         *("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "OTHER"),
     }
-    assert len(counters(tally)) < 15 + 90
+    assert len(counters(tally)) < 15 + 90 + UNLABELLED
 
 
 def test_codes_that_nobody_registered_go_by_their_class() -> None:
     tally = Tally()
     for code in (200, 299, 404, 499, 699):
         tally.sip_response("BYE", code, "in", "pstn")
-    assert {key[2] for key in counters(tally)} == {"200", "2xx", "404", "4xx", "6xx"}
+    assert {key[2] for key in counters(tally) if key[0] == catalogue.SIP_RESPONSES} == {
+        "200",
+        "2xx",
+        "404",
+        "4xx",
+        "6xx",
+    }
 
 
 def test_kinds_of_malformed_messages_are_bounded() -> None:
     tally = Tally()
     for number in range(1000):
         tally.malformed(f"kind{number}")
-    assert len(counters(tally)) == 65
+    assert len(counters(tally)) == 65 + UNLABELLED
     assert counters(tally)[catalogue.SIP_MALFORMED, "OTHER"] == 1000 - 64
 
 
@@ -100,6 +122,7 @@ def test_each_histogram_is_fed_by_its_own_method() -> None:
     tally = Tally()
     tally.observe_pdd(0.3)
     tally.observe_setup(4)
+    tally.observe_failure(2)
     tally.observe_talk(60)
     tally.observe_lookup(0.00003)
     tally.observe_loop_lag(0.004)
@@ -107,6 +130,7 @@ def test_each_histogram_is_fed_by_its_own_method() -> None:
     assert histograms == {
         catalogue.PDD: (1, 0.3),
         catalogue.SETUP: (1, 4),
+        catalogue.FAILURE: (1, 2),
         catalogue.TALK: (1, 60),
         catalogue.BINDING_LOOKUP: (1, 0.00003),
         catalogue.EVENT_LOOP_LAG: (1, 0.004),
