@@ -24,6 +24,7 @@ from engine.app.control_socket import ControlSocket, RefusedWith
 from engine.app.first_table import fault_of_current_table
 from engine.app.http import HealthAndMetrics, HttpServer
 from engine.app.link import LinkLost, Refused
+from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
 from engine.app.signalling_child import NotStarted, SignallingChild
@@ -70,8 +71,9 @@ class Control:
         self._keys_dir = settings.sealing.directory(settings.data_dir)
         self._plan = settings.number_plan()
         self._notifier = Notifier.from_environment()
-        self._metrics = Metrics(version("mask700"))
+        self._metrics = Metrics(version("mask700"), expected_series())
         self._signalling = SignallingChild(config, overrides, module)
+        self._page = MetricsPage(self._metrics, self._signalling, self.why_not_ready, settings.data_dir)
         self._loader = TableLoader(
             settings.data_dir,
             self._keys_dir,
@@ -106,7 +108,7 @@ class Control:
     async def _run_behind(self, http_door: Any, control_door: Any) -> int:
         self._catch_signals()
         doors = ControlSocket(self.answer)
-        web = HttpServer(HealthAndMetrics(self.why_not_ready, self.metrics_page))
+        web = HttpServer(HealthAndMetrics(self.why_not_ready, self._page.text))
         await doors.open(control_door)
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
         reloading = asyncio.create_task(self._reload_on_signal(), name="reload on SIGHUP")
@@ -220,14 +222,6 @@ class Control:
             return f"records cannot be written: {stats['journal_error']}"
         return ""
 
-    async def metrics_page(self) -> bytes:
-        """With the signalling process's figures of this moment, or its last."""
-        try:
-            self._metrics.update(await self._signalling.ask("metrics"))
-        except (Refused, LinkLost):
-            self._metrics.unanswered()
-        return self._metrics.page()
-
     # --- what is asked over the control socket ---
 
     async def answer(self, op: str, arguments: dict[str, Any]) -> object:
@@ -250,6 +244,8 @@ class Control:
             return await self._signalling.ask("trunks.list")
         if op == "stats":
             return await self._stats()
+        if op == "metrics":
+            return await self._page.snapshot()
         if op == "version":
             return {"version": version("mask700"), "python": platform.python_version()}
         if op == "log-level":

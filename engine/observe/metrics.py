@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -18,6 +18,9 @@ from prometheus_client.utils import floatToGoString
 
 from engine.observe import catalogue
 from engine.observe.tally import Snapshot
+from engine.observe.udp_queues import UdpQueue
+
+SeriesName = tuple[str, tuple[str, ...]]  # a metric and its label values
 
 _Series = dict[str, dict[tuple[str, ...], float]]  # by metric and label values
 
@@ -25,9 +28,20 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics(Collector):
-    """Holds what is known until the next scrape asks for more."""
+    """Holds what is known until the next scrape asks for more.
 
-    def __init__(self, version: str) -> None:
+    `expected`: counters of the signalling process that are 0 until they move, instead of missing.
+    `ready`, `table_in_force_since` (unix time, None: no table) and `udp_queues` (by address) are the control
+    process's own to say.
+    """
+
+    def __init__(self, version: str, expected: Iterable[SeriesName] = ()) -> None:
+        self._expected: _Series = {}
+        for name, labels in expected:
+            self._expected.setdefault(name, {})[labels] = 0
+        self.ready = False
+        self.table_in_force_since: float | None = None
+        self.udp_queues: Mapping[str, UdpQueue] = {}
         self._counters: _Series = {}
         self._gauges: _Series = {}
         self._histograms: dict[str, dict[tuple[str, ...], tuple[list[int], float]]] = {}
@@ -69,11 +83,21 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        counters: _Series = self._counters | {catalogue.BINDING_RELOADS: self._reloads}
+        queues = self.udp_queues.items()
+        since = self.table_in_force_since
+        counters: _Series = {
+            **self._counters,
+            **{name: {**zeros, **self._counters.get(name, {})} for name, zeros in self._expected.items()},
+            catalogue.BINDING_RELOADS: self._reloads,
+            catalogue.UDP_DROPS: {(address,): queue.dropped for address, queue in queues},
+        }
         gauges: _Series = {
             **self._gauges,
             catalogue.BUILD_INFO: {self._build: 1.0},
             catalogue.SIGNALLING_UP: {(): float(self._fresh)},
+            catalogue.READY: {(): float(self.ready)},
+            catalogue.BINDING_TABLE_TIMESTAMP: {} if since is None else {(): since},
+            catalogue.UDP_RECEIVE_QUEUE: {(address,): queue.waiting for address, queue in queues},
         }
         for metric in catalogue.METRICS:
             if metric.kind == "counter":

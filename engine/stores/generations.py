@@ -51,6 +51,14 @@ def current_generation(data_dir: Path) -> str:
     return name
 
 
+def in_force_since(data_dir: Path) -> float | None:
+    """When the table in force was put there, unix time; None when there is none."""
+    try:
+        return (bindings_dir(data_dir) / "current").stat().st_mtime
+    except OSError:
+        return None
+
+
 def switch_current(data_dir: Path, generation: str) -> None:
     """Put a table in force, at once and for good; raises OSError, then the one before stays in force."""
     directory = bindings_dir(data_dir)

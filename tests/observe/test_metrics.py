@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.observe import catalogue
 from engine.observe.metrics import Metrics
 from engine.observe.tally import Tally
+from engine.observe.udp_queues import UdpQueue
 
 CONTRACT = """
 mask700_sip_requests_total{method,direction,trunk} mask700_sip_responses_total{method,code,direction,trunk}
@@ -105,3 +106,27 @@ def test_memory_and_processor_time_of_both_processes() -> None:
     assert value(metrics, "mask700_signalling_process_resident_memory_bytes") is None
     metrics.signalling_started(os.getppid())
     assert value(metrics, "mask700_signalling_process_resident_memory_bytes")
+
+
+def test_what_the_control_process_knows() -> None:
+    metrics = Metrics("1.2.3")
+    assert value(metrics, "mask700_ready") == 0
+    assert value(metrics, "mask700_binding_table_timestamp_seconds") is None
+    metrics.ready = True
+    metrics.table_in_force_since = 1_700_000_000.5
+    metrics.udp_queues = {"udp://127.0.0.1:5060": UdpQueue(12, 34)}
+    assert value(metrics, "mask700_ready") == 1
+    assert value(metrics, "mask700_binding_table_timestamp_seconds") == 1_700_000_000.5
+    assert value(metrics, "mask700_udp_receive_queue_bytes", socket="udp://127.0.0.1:5060") == 12
+    assert value(metrics, "mask700_udp_drops_total", socket="udp://127.0.0.1:5060") == 34
+
+
+def test_an_expected_counter_is_there_before_it_moves() -> None:
+    metrics = Metrics("1.2.3", [(catalogue.OVERLOAD_REJECTIONS, ("calls",))])
+    assert value(metrics, "mask700_overload_rejections_total", cause="calls") == 0
+    tally = Tally()
+    tally.overload("calls")
+    tally.overload("records")
+    metrics.update(tally.snapshot())
+    assert value(metrics, "mask700_overload_rejections_total", cause="calls") == 1
+    assert value(metrics, "mask700_overload_rejections_total", cause="records") == 1

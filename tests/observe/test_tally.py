@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from engine.observe import catalogue
 from engine.observe.tally import Histogram, Snapshot, Tally
 
-
 UNLABELLED = 4  # counters that are there from the start
 
 
