@@ -15,8 +15,21 @@ from engine.observe.metrics import Metrics, SeriesName
 from engine.observe.udp_queues import udp_queues
 from engine.stores import generations
 
-# What a call can come to without a binding, and what one that found its binding can.
-_BEFORE_ADMISSION = "refused"
+# Refused before a binding is known, or because there is none.
+_WITHOUT_BINDING = frozenset(
+    {
+        Reason.UNKNOWN_SOURCE,
+        Reason.UNVERIFIED,
+        Reason.NOT_BOUND,
+        Reason.INCOMPLETE_NUMBER,
+        Reason.NOT_A_PARTY,
+        Reason.MALFORMED,
+        Reason.OVERLOAD,
+        Reason.DRAINING,
+        Reason.STORE_UNAVAILABLE,
+        Reason.LOOP,
+    }
+)
 
 
 class MetricsPage:
@@ -60,7 +73,7 @@ def expected_series() -> Iterator[SeriesName]:
     for reason, answer in ANSWER.items():
         if reason is Reason.ENGINE_RESTART:
             continue  # found out by the next start, which counts nothing
-        of = ["none"] if answer.disposition == _BEFORE_ADMISSION else ["none", *models]
+        of = ["none"] if reason in _WITHOUT_BINDING else ["none", *models]
         yield from ((catalogue.CALLS, (model, answer.disposition, word(reason))) for model in of)
     yield from ((catalogue.SIP_RETRANSMISSIONS, (direction,)) for direction in ("in", "out"))
     yield from ((catalogue.OVERLOAD_REJECTIONS, (cause,)) for cause in ("calls", "transactions", "records"))

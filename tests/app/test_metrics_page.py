@@ -16,5 +16,6 @@ def test_every_reason_is_expected_with_its_models() -> None:
     calls = [labels for name, labels in expected_series() if name == catalogue.CALLS]
     assert {reason for _, _, reason in calls} == {word(reason) for reason in Reason} - {"engine_restart"}
     assert ("AXYB", "busy", "callee_busy") in calls
+    assert ("AX", "refused", "direction") in calls
     assert ("none", "refused", "not_bound") in calls
     assert ("AXB", "refused", "not_bound") not in calls
