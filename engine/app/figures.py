@@ -43,7 +43,7 @@ class Figures:
         tally.record_write_failures = journal.write_failures
         tally.record_sync_failures = journal.sync_failures
         tally.journal_failed = bool(journal.failed)
-        tally.trunk_up = {trunk.name: trunk.enabled for trunk in trunks}
+        tally.trunk_up = {trunk.name: trunk.up for trunk in trunks}
         tally.trunk_calls = calls_by_trunk(trunks, Counter(map(_TRUNKS_OF, board.calls.values())))
 
 

@@ -9,7 +9,7 @@ look-up. Only the record tells them apart (unless the policy says that strangers
 
 from dataclasses import dataclass
 
-from engine.authorization.reason import ANSWER, Answer, Reason
+from engine.authorization.reason import ANSWER, INCOMING_LIMIT, Answer, Reason
 from engine.numbering.binding import Found, NumberBinding
 from engine.numbering.numbers import Dialled, DialledKind, MaskedNumber, RealNumber
 from engine.numbering.translation import Translation, Untranslatable, translate
@@ -108,7 +108,7 @@ class Gate:
         if below is None:
             return self._refusals[Reason.NOT_BOUND]
         carrier = self._trunks.interconnect(below)
-        if carrier is None or not carrier.enabled:
+        if carrier is None or not carrier.usable:
             return self._refusals[Reason.TRUNK_DOWN]
         return Interconnected(carrier, number)
 
@@ -117,7 +117,7 @@ class Gate:
         out.
 
         `found` is what the store answered to it, `utc` the time of the attempt in unix seconds. A callee whom
-        no enabled trunk takes is `trunk_down`.
+        no usable trunk takes is `trunk_down`.
         """
         binding = found.binding
         if binding is None:
@@ -136,8 +136,18 @@ class Gate:
         trunk = self._trunks.for_callee(translation.callee)
         if trunk is None:
             return self._refusals[Reason.TRUNK_DOWN]
-        return Admitted(binding, translation, trunk)
+        return self.limited(attempt.trunk, trunk, utc) or Admitted(binding, translation, trunk)
+
+    def limited(self, incoming: Trunk | None, outgoing: Trunk, utc: float) -> Refused | None:
+        """Step 8 for a call between these trunks, None when it may be: `decide` takes it itself, `Interconnected`
+        leaves it. A full way in is the asking switch's to go around (503), a full way out is not (480)."""
+        if incoming is not None and incoming.incoming.full(utc):
+            return _INCOMING_FULL
+        return self._refusals[Reason.LIMIT] if outgoing.outgoing.full(utc) else None
 
 
 def _refused(reason: Reason, answer: Answer) -> Refused:
     return Refused(reason, answer.status, answer.cause)
+
+
+_INCOMING_FULL = _refused(Reason.LIMIT, INCOMING_LIMIT)

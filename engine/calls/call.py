@@ -15,6 +15,7 @@ from engine.calls.events import CallEvent, Event
 from engine.calls.hiding import Crossing
 from engine.calls.record import CallRecord, EntryKind
 from engine.calls.reinvite import Reinvite
+from engine.routing.load import Load
 from engine.routing.next_hop import NextHop
 from engine.sip.message import Request
 from engine.sip.timers import NEVER, Timed
@@ -47,6 +48,7 @@ class Call(Timed):
         "_expires_at",
         "_hop",
         "_hops",
+        "_loads",
         "_max_talk_s",
         "_outward",
         "_remind_at",
@@ -78,6 +80,7 @@ class Call(Timed):
         self.answered_at = 0.0
         self._outward = Outward("", "", "", "")
         self._hops: tuple[NextHop, ...] = ()
+        self._loads: tuple[Load, ...] = ()
         self._hop = 0
         self._crossing = Crossing()
         self._max_talk_s = 0
@@ -115,6 +118,12 @@ class Call(Timed):
         self._crossing = crossing
         self._max_talk_s = max_talk_s
         self.handle(CallEvent(Event.ADMITTED), now)
+
+    def occupy(self, incoming: Load | None, outgoing: Load, utc: float) -> None:
+        """Counts on its trunks for as long as it is up."""
+        self._loads = (outgoing,) if incoming is None else (incoming, outgoing)
+        for load in self._loads:
+            load.begin(utc)
 
     def expire_after(self, seconds: int, now: float) -> None:
         """The caller's INVITE is valid that long (RFC 3261 13.3.1): he gives up then, unless he was answered."""
@@ -163,6 +172,9 @@ class Call(Timed):
         board = self.board
         board.endpoint.wheel.drop(self)
         board.calls.pop(self.record.record_id, None)
+        loads, self._loads = self._loads, ()
+        for load in loads:
+            load.end()
 
     # --- the caller's ACK ---
 
@@ -240,6 +252,7 @@ class Call(Timed):
         self._rearm()
 
     def _next_hop(self, event: CallEvent, now: float) -> None:
+        self._hops[self._hop].health.on_suspicion(now)
         self._hop += 1
         if self._hop < len(self._hops):
             self._ring(now)
@@ -252,6 +265,7 @@ class Call(Timed):
             record.ringing_time = self.board.clock.utc_ms()
             self.board.tally.observe_pdd(now - self._started)
             self._remind_at = now + _REMINDER_S
+            self._hops[self._hop].health.heard_at = now
             self._rearm()
         self._caller().progress(event.status, event.early, event.crossing.session, now)
 
@@ -263,6 +277,7 @@ class Call(Timed):
         record.answer_time = self.board.clock.utc_ms()
         record.sip_status = 200
         self.answered_at = now
+        self._hops[self._hop].health.heard_at = now
         if record.ringing_time is None:
             self.board.tally.observe_pdd(now - self._started)
         self.board.tally.observe_setup(now - self._started)
@@ -321,6 +336,7 @@ class Call(Timed):
     def _relay_failure(self, event: CallEvent, now: float) -> None:
         """The callee's side said no: its status, rebuilt, with its own cause or RFC 3398's."""
         status, cause = event.status, event.crossing.cause
+        self._hops[self._hop].health.heard_at = now
         if 300 <= status < 400:
             self._fail(Reason.CALLEE_UNREACHABLE, 480, 20, "callee", now)
             return
@@ -333,6 +349,7 @@ class Call(Timed):
         self._fail(Reason.TRUNK_DOWN, 500, 38, "platform", now)
 
     def _no_response(self, event: CallEvent, now: float) -> None:
+        self._hops[self._hop].health.on_suspicion(now)
         self._fail(Reason.NO_RESPONSE, 408, 102, "platform", now)
 
     def _no_answer(self, event: CallEvent, now: float) -> None:
@@ -352,7 +369,8 @@ class Call(Timed):
     def _fail(
         self, reason: Reason, status: int, cause: int, released_by: str, now: float, retry_after: int = 0
     ) -> None:
-        self.board.tally.observe_failure(now - self._started)
+        if self.record.ringing_time is None:
+            self.board.tally.observe_failure(now - self._started)
         self._finish(reason, status, cause, released_by, now)
         self._caller().fail(status, cause, retry_after, now)
 

@@ -296,7 +296,8 @@ class Switchboard:
         )
         longest = self.board.settings.max_duration_s
         talk = min(binding.max_duration_s, longest) if binding.max_duration_s else longest
-        call.dial(outward, trunk.next_hops, crossing, talk, now)
+        call.occupy(None if attempt.trunk is None else attempt.trunk.incoming, trunk.outgoing, utc)
+        call.dial(outward, trunk.reachable, crossing, talk, now)
 
     def _interconnect(
         self, call: Call, attempt: Attempt, screened: Interconnected, crossing: Crossing, now: float
@@ -304,13 +305,19 @@ class Switchboard:
         """To another carrier's platform: the number as dialled; the caller asserted to a trusted trunk only, since
         that platform has to find its binding, and anonymous for everybody behind it (RFC 3325 7)."""
         trunk = screened.trunk
+        utc = self.board.clock.utc_ms() / 1000
+        limited = self.gate.limited(attempt.trunk, trunk, utc)
+        if limited is not None:
+            self._refuse(call, limited, now)
+            return
         call.record.out_trunk = trunk.name
         identity = ""
         if trunk.trust_identity and attempt.caller is not None:
             number = attempt.caller.on_wire(trunk.number_format)
             identity = f"P-Asserted-Identity: <sip:{number}@{self.board.advertise}>\r\nPrivacy: id\r\n"
         outward = Outward(screened.number.on_wire(trunk.number_format), _ANONYMOUS, identity, trunk.name)
-        call.dial(outward, trunk.next_hops, crossing, self.board.settings.max_duration_s, now)
+        call.occupy(None if attempt.trunk is None else attempt.trunk.incoming, trunk.outgoing, utc)
+        call.dial(outward, trunk.reachable, crossing, self.board.settings.max_duration_s, now)
 
     def _refuse(self, call: Call, refused: Refused, now: float) -> None:
         retry_after = self.limits.retry_after_s if refused.reason in RETRY_LATER else 0

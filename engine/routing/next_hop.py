@@ -1,7 +1,9 @@
 """A next hop: where requests of a trunk are sent."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from engine.routing.health import HopHealth
 
 DEFAULT_PORT = 5060  # RFC 3261 section 19.1.2, udp and tcp alike
 TRANSPORTS = ("udp", "tcp")
@@ -9,11 +11,13 @@ TRANSPORTS = ("udp", "tcp")
 
 @dataclass(slots=True, frozen=True)
 class NextHop:
-    """`transport`: "udp" or "tcp". `host`: an IP address, IPv6 without brackets. `port`: 1 to 65535."""
+    """`transport`: "udp" or "tcp". `host`: an IP address, IPv6 without brackets. `port`: 1 to 65535. `health` is
+    what is known of it just now, no part of what it is."""
 
     transport: str
     host: str
     port: int
+    health: HopHealth = field(default_factory=HopHealth, compare=False, repr=False)
 
     @staticmethod
     def parse(text: str) -> "NextHop":

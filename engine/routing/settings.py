@@ -4,9 +4,11 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from engine.numbering.numbers import COUNTRY_CODE, MASKED_PREFIX, NUMBER_FORMATS
 from engine.numbering.settings import masked_prefix_fault
+from engine.routing.health import DOWN_AFTER, UP_AFTER
 from engine.routing.next_hop import NextHop
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -23,6 +25,12 @@ class TrunkSettings:
     `+`, or the 700 prefixes of another carrier; "" takes every real number. `trust_identity`:
     P-Asserted-Identity is believed. `number_format`: "national" or "e164". `symmetric`: responses over UDP
     always go to the source port.
+
+    `probe_interval_s`: a next hop that no call has heard of for so long is asked with OPTIONS, 0 never;
+    `probe_down_after` failures on end take it down, `probe_up_after` answers bring it back. `large_requests`:
+    "tcp" sends requests of more than 1,300 octets to a udp next hop over TCP, and over UDP all the same where
+    that is refused (RFC 3261 18.1.1); "udp" never tries. `max_calls` at once and `max_calls_per_s` bound each
+    direction by itself, 0: no limit.
     """
 
     name: str = ""
@@ -33,6 +41,12 @@ class TrunkSettings:
     number_format: str = "national"
     enabled: bool = True
     symmetric: bool = False
+    probe_interval_s: int = 30
+    probe_down_after: int = DOWN_AFTER
+    probe_up_after: int = UP_AFTER
+    large_requests: Literal["tcp", "udp"] = "tcp"
+    max_calls: int = 0
+    max_calls_per_s: int = 0
 
     def check(self) -> list[tuple[str, str]]:
         """Every problem of this trunk, as (key below the trunk, what is wrong)."""
@@ -53,6 +67,15 @@ class TrunkSettings:
             problems.append(("next_hops", "a trunk with prefixes needs at least one next hop"))
         if self.number_format not in NUMBER_FORMATS:
             problems.append(("number_format", f'"{self.number_format}" must be "national" or "e164"'))
+        for key, value, low, high in (
+            ("probe_interval_s", self.probe_interval_s, 0, 3600),
+            ("probe_down_after", self.probe_down_after, 1, 100),
+            ("probe_up_after", self.probe_up_after, 1, 100),
+            ("max_calls", self.max_calls, 0, 10_000_000),
+            ("max_calls_per_s", self.max_calls_per_s, 0, 1_000_000),
+        ):
+            if not low <= value <= high:
+                problems.append((key, f"must be {low} to {high}, not {value}"))
         return problems
 
 

@@ -2,9 +2,9 @@
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from engine.numbering.numbers import MASKED_PREFIX, RealNumber
+from engine.routing.load import Load
 from engine.routing.next_hop import NextHop as NextHop
 from engine.routing.settings import TrunkSettings as TrunkSettings
 from engine.routing.settings import prefix_digits
@@ -12,32 +12,69 @@ from engine.routing.settings import prefix_digits
 _CACHED_SOURCES = 16384  # hosts remembered, of known and of unknown sources each
 
 
-@dataclass(slots=True, eq=False)
 class Trunk:
-    """One trunk (see TrunkSettings). `prefixes` are digits. `enabled` may change while calls run."""
+    """One trunk (see TrunkSettings), for as long as there is one of that name: a new configuration is taken over
+    by `configure` while calls run. `prefixes` are digits.
 
-    name: str
-    peers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-    next_hops: tuple[NextHop, ...]
-    prefixes: tuple[str, ...]
-    trust_identity: bool = False
-    number_format: str = "national"
-    enabled: bool = True
-    symmetric: bool = False
+    enabled    takes calls, in and out: the operator's word, else the configuration's
+    usable     may be chosen as a way out: enabled, and some next hop is up
+    reachable  the next hops that are up, in order
+    incoming, outgoing
+               what it carries each way
+    """
+
+    def __init__(self, settings: TrunkSettings) -> None:
+        self.name = settings.name
+        self.incoming = Load()
+        self.outgoing = Load()
+        self.next_hops: tuple[NextHop, ...] = ()
+        self.ordered: bool | None = None  # what an operator said: enabled or disabled; None: nothing
+        self.configure(settings)
 
     @staticmethod
     def of(settings: TrunkSettings) -> "Trunk":
-        """Build it from checked settings. Raises ValueError where `TrunkSettings.check` would have told."""
-        return Trunk(
-            name=settings.name,
-            peers=tuple(ipaddress.ip_network(peer) for peer in settings.peers),
-            next_hops=tuple(NextHop.parse(hop) for hop in settings.next_hops),
-            prefixes=tuple(prefix_digits(prefix) for prefix in settings.prefixes),
-            trust_identity=settings.trust_identity,
-            number_format=settings.number_format,
-            enabled=settings.enabled,
-            symmetric=settings.symmetric,
-        )
+        """A new trunk. Raises ValueError where `TrunkSettings.check` would have told."""
+        return Trunk(settings)
+
+    def configure(self, settings: TrunkSettings) -> None:
+        """Becomes what `settings` say. A next hop that was there before keeps what is known of it."""
+        known = {str(hop): hop for hop in self.next_hops}
+        hops = [NextHop.parse(text) for text in settings.next_hops]
+        self.settings = settings
+        self.peers = tuple(ipaddress.ip_network(peer) for peer in settings.peers)
+        self.next_hops = tuple([known.get(str(hop), hop) for hop in hops])
+        self.prefixes = tuple([prefix_digits(prefix) for prefix in settings.prefixes])
+        self.trust_identity = settings.trust_identity
+        self.number_format = settings.number_format
+        self.symmetric = settings.symmetric
+        for load in (self.incoming, self.outgoing):
+            load.max_calls = settings.max_calls
+            load.max_per_s = settings.max_calls_per_s
+        for hop in self.next_hops:
+            hop.health.down_after = settings.probe_down_after
+            hop.health.up_after = settings.probe_up_after
+        self.refresh()
+
+    def order(self, enabled: bool) -> None:
+        """An operator enables or disables it; his word stands until his next, whatever configurations come."""
+        self.ordered = enabled
+        self.refresh()
+
+    def refresh(self) -> None:
+        """To be called when the health of a next hop has changed."""
+        self.enabled = self.settings.enabled if self.ordered is None else self.ordered
+        self.reachable = tuple([hop for hop in self.next_hops if hop.health.up])
+        self.usable = self.enabled and bool(self.reachable)
+
+    @property
+    def up(self) -> bool:
+        """Whether it works: enabled, and not all next hops down."""
+        return self.enabled and (bool(self.reachable) or not self.next_hops)
+
+    @property
+    def draining(self) -> bool:
+        """Disabled, and carrying calls still."""
+        return not self.enabled and self.incoming.calls + self.outgoing.calls > 0
 
 
 class TrunkTable:
@@ -58,24 +95,40 @@ class TrunkTable:
         return self._networks.trunk_of(host)
 
     def for_callee(self, number: RealNumber) -> Trunk | None:
-        """The enabled trunk with the longest prefix of `number`, then the first in order. A disabled trunk
-        leaves its numbers to shorter prefixes."""
-        return self._real_prefixes.first_enabled(number.digits)
+        """The usable trunk with the longest prefix of `number`, then the first in order.
+
+        A trunk that is disabled, or all of whose next hops are down, leaves its numbers to those behind it. None
+        when there is no other: to try a dead trunk all the same would keep callers waiting for what the switch
+        before us could route another way at once.
+        """
+        return self._real_prefixes.first_usable(number.digits)
 
     def interconnect(self, prefix: str) -> Trunk | None:
         """The trunk of the carrier that has the 700 numbers below `prefix` (`NumberPlan.carrier_prefix`).
 
-        Of several trunks with that prefix the first enabled one. When all are disabled the first is answered
-        all the same: the number is still that carrier's, neither ours nor that of a carrier with a shorter
-        prefix.
+        Of several trunks with that prefix the first usable one. When none is, the first is answered all the
+        same: the number is still that carrier's, neither ours nor that of a carrier with a shorter prefix.
         """
         members = self._masked_prefixes.get(prefix)
         if members is None:
             return None
         for trunk in members:
-            if trunk.enabled:
+            if trunk.usable:
                 return trunk
         return members[0]
+
+    def configured(self, settings: Iterable[TrunkSettings]) -> "TrunkTable":
+        """The table of a new configuration. A trunk that is here already goes on as the same one, with its calls
+        and what is known of its next hops, and is changed at once."""
+        trunks: list[Trunk] = []
+        for one in settings:
+            trunk = self.named(one.name)
+            if trunk is None:
+                trunk = Trunk(one)
+            else:
+                trunk.configure(one)
+            trunks.append(trunk)
+        return TrunkTable(trunks)
 
     def named(self, name: str) -> Trunk | None:
         """The trunk of that name."""
@@ -92,13 +145,13 @@ class _RealPrefixes:
         self._below = _by_prefix(trunks, masked=False)
         self._lengths = sorted({len(prefix) for prefix in self._below}, reverse=True)
 
-    def first_enabled(self, digits: str) -> Trunk | None:
-        """The first enabled trunk, longest prefix first."""
+    def first_usable(self, digits: str) -> Trunk | None:
+        """The first usable trunk, longest prefix first."""
         for length in self._lengths:
             below = self._below.get(digits[:length])
             if below is not None:
                 for trunk in below:
-                    if trunk.enabled:
+                    if trunk.usable:
                         return trunk
         return None
 

@@ -121,7 +121,7 @@ def test_a_disabled_carrier_gets_no_calls_and_gives_none_of_its_numbers_away() -
     transit = trunk("transit", "70")
     gate = Gate(Policy(), TrunkTable([carrier, transit]))
     assert reason_of(gate.screen(attempt("700900000000000"))) is Reason.TRUNK_DOWN
-    carrier.enabled = True
+    carrier.order(True)
     assert gate.screen(attempt("700900000000000")) == Interconnected(carrier, MaskedNumber("700900000000000"))
 
 
@@ -212,3 +212,22 @@ def test_only_parties_of_a_live_binding_are_admitted(
         assert answer.translation.shown in (X, Y)
     else:
         assert reason_of(answer) in (Reason.DIRECTION, Reason.NO_CALLBACK)
+
+
+def test_what_a_trunk_may_carry_comes_last() -> None:
+    """A full way in is the asking switch's to go around, a full way out is not."""
+    ways = [TrunkSettings(name=name, max_calls=1) for name in ("in", "out")]
+    ways[1].next_hops, ways[1].prefixes = ["udp://127.0.0.1:5090"], [""]
+    incoming, outgoing = (Trunk.of(way) for way in ways)
+    gate = Gate(Policy(), TrunkTable([incoming, outgoing]))
+    tried = attempt(source=incoming)
+    assert isinstance(gate.decide(tried, Found(AXB), NOW), Admitted)
+    outgoing.outgoing.begin(NOW)
+    assert gate.decide(tried, Found(AXB), NOW) == Refused(Reason.LIMIT, 480, 42)
+    incoming.incoming.begin(NOW)
+    assert gate.decide(tried, Found(AXB), NOW) == Refused(Reason.LIMIT, 503, 42)
+    assert gate.limited(incoming, outgoing, NOW) == Refused(Reason.LIMIT, 503, 42)
+    assert reason_of(gate.decide(attempt(caller=C, source=incoming), Found(AXB), NOW)) is Reason.NOT_A_PARTY
+    outgoing.outgoing.end()
+    incoming.incoming.end()
+    assert gate.limited(None, outgoing, NOW) is None

@@ -48,6 +48,12 @@ def test_a_trunk_that_only_receives_is_sound() -> None:
         ("prefixes", ["86138000000012"], "prefixes[0]"),
         ("prefixes", ["7001234567890123"], "prefixes[0]"),
         ("number_format", "E164", "number_format"),
+        ("probe_interval_s", -1, "probe_interval_s"),
+        ("probe_interval_s", 3601, "probe_interval_s"),
+        ("probe_down_after", 0, "probe_down_after"),
+        ("probe_up_after", 0, "probe_up_after"),
+        ("max_calls", -1, "max_calls"),
+        ("max_calls_per_s", -1, "max_calls_per_s"),
     ],
 )
 def test_mistakes(key: str, value: object, where: str) -> None:

@@ -138,9 +138,9 @@ def test_disabling_a_trunk_counts_at_once() -> None:
     table = TrunkTable([first, second])
     callee = RealNumber("8613800000001")
     assert table.for_callee(callee) is first
-    first.enabled = False
+    first.order(False)
     assert table.for_callee(callee) is second
-    second.enabled = False
+    second.order(False)
     assert table.for_callee(callee) is None
 
 
@@ -187,3 +187,87 @@ def test_prefixes_against_a_plain_search(rows: list[tuple[list[str], bool]], dat
         if enabled and ("86" + digits).startswith(prefix)
     )
     assert table.for_callee(RealNumber("86" + digits)) is (ranked[0][2] if ranked else None)
+
+
+# --- while it runs ---
+
+
+def take_down(one: Trunk, *places: int) -> None:
+    for place in places:
+        health = one.next_hops[place].health
+        while health.up:
+            health.failed("timeout", 1.0)
+    one.refresh()
+
+
+def settings(name: str, *hops: str, **rest: object) -> TrunkSettings:
+    given: dict[str, object] = {"name": name, "next_hops": list(hops), "prefixes": [""], **rest}
+    return TrunkSettings(**given)  # type: ignore[arg-type]
+
+
+def test_next_hops_that_are_down_are_passed_over() -> None:
+    two = Trunk.of(settings("two", "udp://127.0.0.1:5090", "udp://127.0.0.1:5091"))
+    take_down(two, 0)
+    assert (two.reachable, two.usable, two.up) == (two.next_hops[1:], True, True)
+    take_down(two, 1)
+    assert (two.reachable, two.usable, two.up) == ((), False, False)
+
+
+def test_a_trunk_whose_every_next_hop_is_down_leaves_its_numbers_to_others() -> None:
+    main = Trunk.of(settings("main", "udp://127.0.0.1:5090", prefixes=["86138", "7009"]))
+    backup = Trunk.of(settings("backup", "udp://127.0.0.1:5091", prefixes=["", "7009"]))
+    table = TrunkTable([main, backup])
+    callee = RealNumber("8613800000001")
+    take_down(main, 0)
+    assert table.for_callee(callee) is backup
+    assert table.interconnect("7009") is backup
+    take_down(backup, 0)
+    assert table.for_callee(callee) is None
+    assert table.interconnect("7009") is main  # whose number it is, usable or not
+    main.next_hops[0].health.trust(2.0)
+    main.refresh()
+    assert table.for_callee(callee) is main
+
+
+def test_a_trunk_that_only_receives_is_up() -> None:
+    one = Trunk.of(TrunkSettings(name="in", peers=["192.0.2.1"]))
+    assert (one.up, one.usable) == (True, False)
+
+
+def test_an_operators_word_stands_whatever_the_configuration_says() -> None:
+    one = Trunk.of(settings("one", "udp://127.0.0.1:5090"))
+    one.order(False)
+    assert (one.enabled, one.usable, one.up) == (False, False, False)
+    one.incoming.begin(1.0)
+    assert one.draining
+    one.configure(settings("one", "udp://127.0.0.1:5090"))
+    assert not one.enabled
+    one.incoming.end()
+    assert not one.draining
+    one.configure(settings("one", "udp://127.0.0.1:5090", enabled=False))
+    one.order(True)
+    assert one.enabled
+
+
+def test_a_new_configuration_is_taken_over_by_the_trunks_that_are_there() -> None:
+    table = TrunkTable([Trunk.of(settings("one", "udp://127.0.0.1:5090", "tcp://127.0.0.1:5091"))])
+    one = table.trunks[0]
+    take_down(one, 0)
+    one.outgoing.begin(1.0)
+    first = one.next_hops[0]
+    fresh = table.configured(
+        [
+            settings("two", "udp://127.0.0.1:5099"),
+            settings(
+                "one", "udp://127.0.0.1:5092", "udp://127.0.0.1:5090",
+                max_calls=1, probe_down_after=5, number_format="e164", symmetric=True,
+            ),
+        ]
+    )  # fmt: skip
+    assert [trunk.name for trunk in fresh.trunks] == ["two", "one"]
+    assert fresh.named("one") is one
+    assert one.next_hops[1] is first
+    assert one.reachable == one.next_hops[:1]
+    assert one.outgoing.full(2.0)  # with the call that is up
+    assert (one.number_format, one.symmetric, first.health.down_after) == ("e164", True, 5)
+    assert fresh.configured([]).trunks == ()
