@@ -30,6 +30,8 @@ _WITHOUT_BINDING = frozenset(
         Reason.LOOP,
     }
 )
+# Where faults of the engine's own are caught (`calls.ports.Faults.report`).
+_FAULTS = ("call", "leg", "look-up", "receive", "record", "records", "request", "timer", "transport")
 
 
 class MetricsPage:
@@ -77,5 +79,6 @@ def expected_series() -> Iterator[SeriesName]:
         yield from ((catalogue.CALLS, (model, answer.disposition, word(reason))) for model in of)
     yield from ((catalogue.SIP_RETRANSMISSIONS, (direction,)) for direction in ("in", "out"))
     yield from ((catalogue.OVERLOAD_REJECTIONS, (cause,)) for cause in ("calls", "transactions", "records"))
+    yield from ((catalogue.INTERNAL_ERRORS, (where,)) for where in _FAULTS)
     yield from ((catalogue.RECORDS_WRITTEN, (kind,)) for kind in ("call", "sms"))
     yield catalogue.MESSAGES, ("delivered", "normal")

@@ -117,7 +117,13 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         CALLS_BEGUN, "counter", (), "Calls that have begun; attempts turned away unseen are not among them."
     ),
-    Metric(FAILURE, "histogram", (), "From INVITE to the final answer of calls that fail.", _ANSWERING),
+    Metric(
+        FAILURE,
+        "histogram",
+        (),
+        "From INVITE to the answer that ends a call before anything rings.",
+        _ANSWERING,
+    ),
     Metric(
         TRUNK_CALLS_ACTIVE,
         "gauge",
