@@ -18,8 +18,9 @@ from pathlib import Path
 from bench import processes
 from bench.engine_state import by_label, signalling_pids, total
 from bench.rubbish import SOURCE
+from engine.lab.figures import Figures
 from engine.lab.flow import Flow, load_flow
-from engine.lab.lab import CALLERS_HOST
+from engine.lab.sides import CALLERS_HOST
 from tests.flows.stage import ENGINE_PORT, ROOT, Stage
 
 LOSSY = ROOT / "tests" / "flows" / "lossy"
@@ -36,7 +37,7 @@ class Watch:
     malformed: dict[str, float] = field(default_factory=dict)
     requests: float = 0.0
 
-    def __call__(self, flow: Flow, done: int) -> None:
+    def __call__(self, flow: Flow, figures: Figures) -> None:
         pids = signalling_pids()
         if not pids:
             return
@@ -62,10 +63,10 @@ async def _run(seconds: float, rate: float, trusted: bool) -> int:
     watch = Watch(f"{stage.host}:8700")
     rubbish: asyncio.Task[dict[str, int]] | None = None
 
-    def watching(flow: Flow, done: int) -> None:
+    def watching(flow: Flow, figures: Figures) -> None:
         nonlocal rubbish
-        watch(flow, done)
-        if rubbish is None and done > 0:  # the calls are under way
+        watch(flow, figures)
+        if rubbish is None and figures.ended > 0:  # the calls are under way
             rubbish = asyncio.create_task(_send(stage.host, seconds))
 
     with tempfile.TemporaryDirectory(prefix="mask700-garbage-") as folder:

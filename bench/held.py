@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench import processes
 from bench.engine_state import signalling_pids, total
+from engine.lab.figures import Figures
 from engine.lab.flow import Flow, load_flow
 from tests.flows.stage import SCENARIOS, Stage
 
@@ -29,7 +30,7 @@ class Watch:
     most_calls: int = 0
     memory_mib: list[float] = field(default_factory=list)
 
-    def __call__(self, flow: Flow, done: int) -> None:
+    def __call__(self, flow: Flow, figures: Figures) -> None:
         pids = signalling_pids()
         if not pids:
             return

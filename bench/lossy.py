@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from engine.lab.flow import load_flow
+from engine.lab.relay import Conditions
 from tests.flows.bad_network import run_over_bad_network
-from tests.flows.lossy_relay import Conditions
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOW = ROOT / "tests" / "flows" / "lossy"

@@ -14,10 +14,13 @@ from pathlib import Path
 import engine
 from engine.lab.engine_process import EngineFailed
 from engine.lab.flow import BadFlow, Flow, flow_folders, load_flow
-from engine.lab.lab import Lab, LabUnusable, Outcome, Place
+from engine.lab.lab import Lab
+from engine.lab.place import LabUnusable, Place
 from engine.lab.processes import Processes
-from engine.lab.report import Progress, as_json, print_flows, print_next_steps, print_outcomes
+from engine.lab.progress import Progress
+from engine.lab.report import as_json, print_flows, print_next_steps, print_outcomes
 from engine.lab.scenario import BadScenario
+from engine.lab.sides import Outcome
 from engine.lab.sipp import SippMissing
 from engine.settings import SettingsError, load_settings
 
@@ -69,9 +72,16 @@ def run_lab(
             with _alone(folder):
                 place = Place.of(settings)
                 place.check_free()
-                roots = (_scenarios(),)
                 lab = Lab(
-                    config, overrides, settings, place, folder.absolute(), roots, progress.watch, processes
+                    config,
+                    overrides,
+                    settings,
+                    place,
+                    folder.absolute(),
+                    (_scenarios(),),
+                    progress.watch,
+                    progress.done,
+                    processes,
                 )
                 outcomes = asyncio.run(_until_told_to_stop(lab, flows))
         except _REFUSALS as error:

@@ -2,11 +2,13 @@
 
     NAME/uac.xml     the caller (SIPp scenario, may include parts)
     NAME/uas.xml     the callee; without it nothing at all may reach the callee's side
+    NAME/uas_PORT.xml  what else there is on the callee's side, at another port (a next hop that fails, say)
     NAME/calls.csv   SIPp's -inf file: SEQUENTIAL, a comment that names the columns, a line for each call
     NAME/flow.toml   what it proves and what the records must say (FlowFile below)
 
 Only uac.xml has to be there. A column of calls.csv that is named like a field of the call detail record says
-what the record of that call must hold; so does the table [record] for every call of the flow.
+what the record of that call must hold; so does the table [record] for every call of the flow. A line whose
+column `callee` is empty is a call for which nobody's phone rings.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from typing import Literal
 import msgspec
 
 from engine.calls.record import CallRecord
+from engine.lab.relay import Conditions
 
 CALLER = "uac.xml"
 CALLEE = "uas.xml"
 CALLS = "calls.csv"
 
 RECORD_FIELDS = tuple(field.name for field in fields(CallRecord))
+_OTHER_CALLEE = re.compile(r"uas_(\d{1,5})\.xml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Transport = Literal["udp", "tcp"]
@@ -36,12 +40,25 @@ class BadFlow(ValueError):
     """A folder that is no flow; the text says which file and why."""
 
 
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[network]: datagrams on both sides of the engine are lost and doubled with these probabilities, and each is
+    held up for `delay_ms` at most; `seed` makes it the same every time."""
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay_ms: float = 0.0
+    seed: int = 1
+
+    def conditions(self) -> Conditions:
+        return Conditions(self.loss, self.duplication, self.delay_ms / 1000)
+
+
 class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """flow.toml. `calls` 0: one for each line of calls.csv. `rate`: calls a second. `hold_ms`: SIPp's -d, the
     length of every <pause/>. `patience_s`: how long the callee may go on after the caller. `sipp`: more options
     for SIPp on both sides. `settings`: dotted keys of the configuration for this flow's engine; {callee_host} in
     them is where the lab has put the callee. `record`: fields of every call's record; "" stands for null.
-    `order`: where it stands in the lab."""
+    `recorded` false: what the caller sends leaves no record. `order`: where it stands in the lab."""
 
     proves: str = ""
     order: int = 1000
@@ -56,6 +73,8 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     callee_transport: Transport = "udp"
     sipp: list[str] = []
     settings: dict[str, Value] = {}
+    network: Network | None = None
+    recorded: bool = True
     record: dict[str, Value] = {}
 
 
@@ -87,12 +106,31 @@ class Flow:
     def has_callee(self) -> bool:
         return (self.folder / CALLEE).is_file()
 
-    def overrides(self, callee_host: str) -> tuple[str, ...]:
-        """The flow's settings as `--set` wants them (JSON's scalars and lists are TOML's)."""
-        settings = sorted(self.file.settings.items())
-        return tuple(
-            f"{key}={json.dumps(value)}".replace("{callee_host}", callee_host) for key, value in settings
-        )
+    @property
+    def other_callees(self) -> list[tuple[str, int]]:
+        """Role and port of what else there is on the callee's side."""
+        found = (_OTHER_CALLEE.fullmatch(path.name) for path in sorted(self.folder.glob("uas_*.xml")))
+        return [(match.group(0).removesuffix(".xml"), int(match.group(1))) for match in found if match]
+
+    @property
+    def ringing(self) -> int:
+        """How many of the calls reach the callee's side."""
+        if "callee" not in self.table.columns:
+            return self.calls
+        return sum(self.table.row_of(number)["callee"] != "" for number in range(1, self.calls + 1))
+
+    @property
+    def expected_s(self) -> float:
+        """About how long it runs."""
+        hold_s = self.file.hold_ms / 1000
+        if self.file.one_by_one:
+            return self.calls * hold_s
+        return self.calls / self.file.rate + hold_s
+
+    def overrides(self) -> tuple[str, ...]:
+        """The flow's settings as `--set` wants them (JSON's scalars and lists are TOML's), {callee_host} still in
+        them."""
+        return tuple(f"{key}={json.dumps(value)}" for key, value in sorted(self.file.settings.items()))
 
     def scaled(self, rate: float | None, calls: int | None, hold_s: float | None) -> Flow:
         """The same flow with another rate, number of calls or hold time, and time enough for it."""
@@ -134,6 +172,14 @@ def _read_file(path: Path) -> FlowFile:
     for field in file.record:
         if field not in RECORD_FIELDS:
             raise BadFlow(f"{path}: record.{field} is no field of the call detail record")
+    network = file.network
+    if network is not None:
+        if file.transport != "udp" or file.callee_transport != "udp":
+            raise BadFlow(f"{path}: a bad network carries UDP only")
+        if not (0 <= network.loss < 1 and 0 <= network.duplication <= 1 and 0 <= network.delay_ms <= 10_000):
+            raise BadFlow(
+                f"{path}: network.loss and network.duplication are probabilities, delay_ms is 0 to 10000"
+            )
     if file.calls < 0 or file.rate <= 0 or file.hold_ms < 0 or file.timeout_s <= 0:
         raise BadFlow(f"{path}: calls, rate, hold_ms and timeout_s are positive numbers")
     return file

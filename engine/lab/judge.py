@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.lab.flow import RECORD_FIELDS, Flow, Value
@@ -12,7 +12,7 @@ from engine.lab.sipp import SippResult
 from engine.records.query import Record
 
 _SAW = re.compile(r"^saw shown=(\S*) callee=(\S*)")
-_NUMBER_OF_CALL = re.compile(r"-(\d+)-\d+@")
+_OF_FLOW = re.compile(r"leak-caller-(.+)-(\d+)-\d+@")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TIMES = ("setup_time", "ringing_time", "answer_time", "release_time")
 _REAL_NUMBERS = ("caller", "callee")
@@ -40,33 +40,39 @@ def call_id_pattern(flow: Flow) -> str:
 
 def is_of_flow(record: Record, flow: Flow) -> bool:
     """True for records of calls that this flow's caller made."""
-    call_id = record.get("a_call_id")
-    return isinstance(call_id, str) and call_id.startswith(f"leak-caller-{flow.name}-")
+    match = _OF_FLOW.match(str(record.get("a_call_id")))
+    return match is not None and match.group(1) == flow.name
 
 
 def judge(
     flow: Flow,
     caller: SippResult,
-    callee: SippResult | None,
+    callees: Mapping[str, SippResult],
     stray: Sequence[bytes],
     records: Sequence[Record],
 ) -> Verdict:
-    """Everything that is known about one run of a flow. `stray`: what arrived where nobody should be called."""
+    """Everything that is known about one run of a flow. `callees` by name, none where nobody should be called;
+    `stray`: what arrived there."""
     verdict = Verdict(calls=flow.calls)
     problems = verdict.problems
     _look_at_side(problems, "caller", caller, flow.calls)
     passed = caller.passed
-    if callee is not None:
-        _look_at_side(problems, "callee", callee, flow.calls)
+    silent = flow.calls - flow.ringing
+    for role, callee in callees.items():
+        _look_at_side(problems, role, callee, flow.ringing)
         verdict.saw.update(shown for shown, _ in _sightings(callee))
-        passed = min(passed, callee.passed)
-        problems.extend(_wrong_sightings(flow, callee))
+        passed = min(passed, callee.passed + silent)
+        problems.extend(f"{role}: {wrong}" for wrong in _wrong_sightings(flow, callee))
     if stray:
         start_line = stray[0].split(b"\r\n")[0].decode(errors="replace")
         problems.append(f"{len(stray)} messages reached the callee's side, first: {start_line}")
         passed = 0
-    good = _look_at_records(verdict, flow, records)
-    verdict.passed = min(passed, good)
+    if flow.file.recorded:
+        passed = min(passed, _look_at_records(verdict, flow, records))
+    elif records:
+        problems.append(f"there are {len(records)} records of calls that leave none")
+        passed = 0
+    verdict.passed = passed
     if len(problems) > _MOST_PROBLEMS:
         left = len(problems) - _MOST_PROBLEMS
         verdict.problems = [*problems[:_MOST_PROBLEMS], f"and {left} more like these"]
@@ -117,14 +123,14 @@ def _wrong_sightings(flow: Flow, callee: SippResult) -> list[str]:
     if not {"callee", "shown"} <= set(flow.table.columns):
         return []
     rows = [flow.table.row_of(number) for number in range(1, flow.calls + 1)]
-    wanted = Counter((row["shown"], row["callee"]) for row in rows)
+    wanted = Counter((row["shown"], row["callee"]) for row in rows if row["callee"])
     seen = Counter(_sightings(callee))
     problems = [
-        f"callee: {number} rang {times} times too often, showing {shown}"
+        f"{number} rang {times} times too often, showing {shown}"
         for (shown, number), times in sorted((seen - wanted).items())
     ]
     problems += [
-        f"callee: {number} should have rung {times} times more, showing {shown}"
+        f"{number} should have rung {times} times more, showing {shown}"
         for (shown, number), times in sorted((wanted - seen).items())
     ]
     return problems
@@ -135,8 +141,8 @@ def _look_at_records(verdict: Verdict, flow: Flow, records: Sequence[Record]) ->
     of_call: dict[int, list[Record]] = {}
     for record in records:
         verdict.reasons[str(record.get("reason"))] += 1
-        match = _NUMBER_OF_CALL.search(str(record.get("a_call_id")))
-        of_call.setdefault(int(match.group(1)) if match else 0, []).append(record)
+        match = _OF_FLOW.match(str(record.get("a_call_id")))
+        of_call.setdefault(int(match.group(2)) if match else 0, []).append(record)
     good = 0
     for number in range(1, flow.calls + 1):
         mine = of_call.pop(number, [])

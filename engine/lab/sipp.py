@@ -78,19 +78,56 @@ class SippJob:
 
 @dataclass(slots=True)
 class SippResult:
-    """What one run came to. `status`: SIPp's exit status (0: every call passed), None: it had to be ended.
-
-    `times_ms`: the measured times of each of the scenario's timers (`pdd`, `setup` …), in call order.
-    """
+    """What one run came to. `status`: SIPp's exit status (0: every call passed), None: it had to be ended."""
 
     status: int | None
     created: int = 0
     passed: int = 0
     failed: int = 0
-    retransmissions: int = 0
     errors: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    times_ms: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    """Calls and SIPp's own retransmissions so far, as of its last report (once a second)."""
+
+    created: int = 0
+    passed: int = 0
+    failed: int = 0
+    retransmissions: int = 0
+
+
+@dataclass(slots=True)
+class Standing:
+    """Reads what one job has written, while it runs as well."""
+
+    job: SippJob
+    _read_bytes: dict[Path, int] = field(default_factory=dict)
+
+    def counts(self) -> Counts:
+        row = _last_line(self.job.folder / f"{self.job.role}_statistics.csv")
+        return Counts(
+            created=_number(row, "TotalCallCreated"),
+            passed=_number(row, "SuccessfulCall(C)"),
+            failed=_number(row, "FailedCall(C)"),
+            retransmissions=_number(row, "Retransmissions(C)"),
+        )
+
+    def new_times(self) -> list[tuple[str, float]]:
+        """The scenario's timers (`pdd`, `setup` …) that have been measured since the last time, in milliseconds."""
+        times: list[tuple[str, float]] = []
+        for path in sorted(self.job.folder.glob(f"{self.job.role}_[0-9]*_rtt.csv")):
+            start = self._read_bytes.get(path, 0)
+            with path.open("rb") as file:
+                file.seek(start)
+                whole = file.read().rpartition(b"\n")[0]
+            self._read_bytes[path] = start + len(whole) + bool(whole)
+            for line in whole.decode("ascii", errors="replace").splitlines():
+                fields = line.split(";")
+                if len(fields) == 3 and fields[0] != "Date_ms":
+                    times.append((fields[2], float(fields[1])))
+        return times
 
 
 class Sipp:
@@ -98,6 +135,7 @@ class Sipp:
 
     def __init__(self, job: SippJob, process: asyncio.subprocess.Process, processes: Processes) -> None:
         self.job = job
+        self.standing = Standing(job)
         self._process = process
         self._processes = processes
 
@@ -128,11 +166,6 @@ class Sipp:
         result.status = status if by_itself else None
         return result
 
-    def progress(self) -> int:
-        """Calls done so far, as of SIPp's last report (once a second)."""
-        statistics = _last_line(self.job.folder / f"{self.job.role}_statistics.csv")
-        return _number(statistics, "SuccessfulCall(C)") + _number(statistics, "FailedCall(C)")
-
     async def _bound(self) -> None:
         """SIPp does not say when it listens; the kernel's socket table does."""
         host, port = self.job.local
@@ -147,16 +180,14 @@ class Sipp:
 
 def read_result(job: SippJob) -> SippResult:
     """What a run of this job left in its folder; `status` is None."""
-    statistics = _last_line(job.folder / f"{job.role}_statistics.csv")
+    counts = Standing(job).counts()
     return SippResult(
         status=None,
-        created=_number(statistics, "TotalCallCreated"),
-        passed=_number(statistics, "SuccessfulCall(C)"),
-        failed=_number(statistics, "FailedCall(C)"),
-        retransmissions=_number(statistics, "Retransmissions(C)"),
+        created=counts.created,
+        passed=counts.passed,
+        failed=counts.failed,
         errors=_errors(job.folder / f"{job.role}_errors.log"),
         log=_lines(job.folder / f"{job.role}.log"),
-        times_ms=_times(sorted(job.folder.glob(f"{job.role}_[0-9]*_rtt.csv"))),
     )
 
 
@@ -199,13 +230,3 @@ def _last_line(path: Path) -> dict[str, str]:
 def _number(row: dict[str, str], column: str) -> int:
     value = row.get(column, "")
     return int(value) if value.isdigit() else 0
-
-
-def _times(files: Sequence[Path]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {}
-    for path in files:
-        for line in _lines(path)[1:]:
-            fields = line.split(";")
-            if len(fields) == 3:
-                times.setdefault(fields[2], []).append(float(fields[1]))
-    return times

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.lab.flow import Flow
-from engine.lab.lab import Outcome, Place
-from tests.flows.lossy_relay import Conditions, Counts, LossyRelay, Spoil
-from tests.flows.stage import CALLEE_PORT, ENGINE_PORT, Stage
-
-_CALLERS_DOOR = 5070
-_CALLEES_DOOR = 5091
+from engine.lab.network import CALLEES_DOOR, BadNetwork, behind
+from engine.lab.place import Place
+from engine.lab.relay import Conditions, Counts, Spoil
+from engine.lab.sides import Outcome
+from tests.flows.stage import CALLEE_PORT, Stage
 
 
 @dataclass(slots=True)
@@ -33,20 +32,11 @@ async def run_over_bad_network(
     to_callee: Spoil | None = None,
 ) -> BadNetworkRun:
     """Run it with its own engine, everything written below `folder`. `to_…`: changes what a party gets."""
-    stage = Stage(callee_hop=_CALLEES_DOOR)
-    host = stage.host
-    callers_side = await LossyRelay.start((host, _CALLERS_DOOR), (host, ENGINE_PORT), conditions, seed)
-    callees_side = await LossyRelay.start((host, _CALLEES_DOOR), (host, CALLEE_PORT), conditions, seed + 1)
-    callers_side.spoil_back = to_caller
-    callees_side.spoil = to_callee
-    # so that ACK and BYE, which go to the callee's Contact, meet the same network
-    callees_side.spoil_back = lambda data: data.replace(b":5090", b":5091")
-    place = replace(
-        Place.of(stage.settings()), engine={"udp": f"{host}:{_CALLERS_DOOR}"}, callee=(host, CALLEE_PORT)
-    )
+    stage = Stage(callee_hop=CALLEES_DOOR)
+    place = replace(Place.of(stage.settings()), callee=(stage.host, CALLEE_PORT))
+    network = await BadNetwork.start(place, conditions, seed, to_caller=to_caller, to_callee=to_callee)
     try:
-        (outcome,) = await stage.lab(folder, place).run([flow])
+        (outcome,) = await stage.lab(folder, behind(place)).run([flow])
     finally:
-        await callers_side.stop()
-        await callees_side.stop()
-    return BadNetworkRun(outcome, callers_side.counts, callees_side.counts)
+        await network.stop()
+    return BadNetworkRun(outcome, network.callers_side, network.callees_side)

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.lab.figures import Figures
 from engine.lab.flow import Flow
-from engine.lab.lab import Lab, Place
+from engine.lab.lab import Lab
+from engine.lab.place import Place
 from engine.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,5 +63,5 @@ class Stage:
         )
 
 
-def _unwatched(flow: Flow, done: int) -> None:
+def _unwatched(flow: Flow, figures: Figures) -> None:
     """Nobody looks on."""

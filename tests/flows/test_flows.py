@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.lab.flow import flow_folders, load_flow
-from engine.lab.lab import Place
+from engine.lab.place import Place
 from engine.lab.sockets import free_port
 from tests.flows.stage import SCENARIOS, Stage
 

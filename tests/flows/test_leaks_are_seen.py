@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.lab.flow import load_flow
-from engine.lab.lab import Outcome
+from engine.lab.relay import Conditions, Spoil
+from engine.lab.sides import Outcome
 from tests.flows.bad_network import run_over_bad_network
-from tests.flows.lossy_relay import Conditions, Spoil
 from tests.flows.stage import SCENARIOS
 
 pytestmark = [pytest.mark.sipp, pytest.mark.slow, pytest.mark.xdist_group("sipp")]

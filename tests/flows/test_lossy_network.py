@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.lab.flow import load_flow
+from engine.lab.relay import Conditions
 from tests.flows.bad_network import run_over_bad_network
-from tests.flows.lossy_relay import Conditions
 
 pytestmark = [pytest.mark.sipp, pytest.mark.slow, pytest.mark.xdist_group("sipp")]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import asyncio_dgram
 
-from tests.flows.lossy_relay import Conditions, LossyRelay
+from engine.lab.relay import Conditions, LossyRelay
 
 HOST = "127.0.0.1"
 

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from engine.lab.flow import Flow, load_flow
-from engine.lab.judge import Verdict, judge
+from engine.lab.judge import Verdict, is_of_flow, judge
 from engine.lab.sipp import SippResult
 from engine.records.query import Record
 from tests.flows.stage import SCENARIOS
@@ -61,7 +62,7 @@ def record(number: int, **changes: object) -> Record:
 
 
 def verdict_on(flow: Flow, *records: Record) -> Verdict:
-    return judge(flow, side(), callee(), [], records)
+    return judge(flow, side(), {"callee": callee()}, [], records)
 
 
 def test_what_is_right_passes(flow: Flow) -> None:
@@ -107,7 +108,7 @@ def test_one_record_for_each_call(flow: Flow) -> None:
 
 def test_a_side_that_failed_fails_the_flow(flow: Flow) -> None:
     failed = SippResult(status=1, created=2, passed=1, failed=1, errors=["Aborting call", "Aborting call"])
-    verdict = judge(flow, failed, callee(), [], [record(1), record(2)])
+    verdict = judge(flow, failed, {"callee": callee()}, [], [record(1), record(2)])
     assert verdict.passed == 1
     assert verdict.problems == [
         "caller: SIPp's exit status is 1, 1 calls failed",
@@ -117,25 +118,25 @@ def test_a_side_that_failed_fails_the_flow(flow: Flow) -> None:
 
 def test_remarks_of_a_side_that_passed_are_none(flow: Flow) -> None:
     caller = replace(side(), errors=["Dead call, received 'SIP/2.0 200 OK"])
-    assert judge(flow, caller, callee(), [], [record(1), record(2)]).problems == []
+    assert judge(flow, caller, {"callee": callee()}, [], [record(1), record(2)]).problems == []
 
 
 def test_a_side_that_had_to_be_ended_fails_the_flow(flow: Flow) -> None:
     hung = SippResult(status=None, created=2, passed=1)
-    verdict = judge(flow, side(), hung, [], [record(1), record(2)])
+    verdict = judge(flow, side(), {"callee": hung}, [], [record(1), record(2)])
     assert "callee: SIPp had to be ended after 1 of 2 calls" in verdict.problems
 
 
 def test_the_wrong_phone_or_the_wrong_number_is_seen(flow: Flow) -> None:
     wrong = side(log=[f"saw shown={X} callee=13800000101", f"saw shown={X} callee=13800000109"])
-    verdict = judge(flow, side(), wrong, [], [record(1), record(2)])
+    verdict = judge(flow, side(), {"callee": wrong}, [], [record(1), record(2)])
     assert f"callee: 13800000109 rang 1 times too often, showing {X}" in verdict.problems
     assert f"callee: 13800000102 should have rung 1 times more, showing {X}" in verdict.problems
 
 
 def test_nothing_may_reach_the_callee_of_a_refused_call() -> None:
     flow = replace(load_flow(SCENARIOS / "one_way"), calls=1)
-    verdict = judge(flow, side(1), None, [b"INVITE sip:1 SIP/2.0\r\nVia: x"], [])
+    verdict = judge(flow, side(1), {}, [b"INVITE sip:1 SIP/2.0\r\nVia: x"], [])
     assert verdict.passed == 0
     assert "1 messages reached the callee's side, first: INVITE sip:1 SIP/2.0" in verdict.problems
 
@@ -156,15 +157,43 @@ def test_an_empty_column_is_null() -> None:
         sip_status=403,
         q850_cause=21,
     )
-    assert judge(flow, side(1), None, [], [refused]).problems == []
+    assert judge(flow, side(1), {}, [], [refused]).problems == []
     called = refused | {"callee": "+8613800000052", "b_call_id": "b"}
-    assert judge(flow, side(1), None, [], [called]).problems == [
+    assert judge(flow, side(1), {}, [], [called]).problems == [
         "record of call 1: callee is '+8613800000052', not None"
     ]
 
 
 def test_a_flood_of_problems_is_cut_short(flow: Flow) -> None:
     many = replace(flow, calls=40)
-    problems = judge(many, side(40), None, [], []).problems
+    problems = judge(many, side(40), {}, [], []).problems
     assert len(problems) == 13
     assert problems[-1] == "and 28 more like these"
+
+
+def test_a_call_that_reaches_nobody_is_not_missed_at_the_callee(flow: Flow) -> None:
+    rows = (flow.table.rows[0], (*flow.table.rows[1][:2], "", ""))
+    half = replace(flow, table=replace(flow.table, rows=rows))
+    rang = replace(side(1), log=[f"saw shown={X} callee=13800000101"])
+    refused = record(2, callee=None, shown=None, b_call_id=None)
+    verdict = judge(half, side(), {"callee": rang}, [], [record(1), refused])
+    assert (verdict.problems, verdict.passed) == ([], 2)
+
+
+def test_every_place_of_the_callees_side_is_looked_at(flow: Flow) -> None:
+    callees = {"callee": callee(), "uas_5092": replace(callee(), status=1, passed=1, failed=1)}
+    verdict = judge(flow, side(), callees, [], [record(1), record(2)])
+    assert verdict.problems == ["uas_5092: SIPp's exit status is 1, 1 calls failed"]
+    assert verdict.passed == 1
+
+
+def test_what_leaves_no_record_must_leave_none(flow: Flow) -> None:
+    silent = replace(flow, file=msgspec.structs.replace(flow.file, recorded=False))
+    assert judge(silent, side(), {"callee": callee()}, [], []).problems == []
+    verdict = judge(silent, side(), {"callee": callee()}, [], [record(1)])
+    assert verdict.problems == ["there are 1 records of calls that leave none"]
+
+
+def test_only_records_of_the_flow_are_its_own(flow: Flow) -> None:
+    assert is_of_flow(record(1), flow)
+    assert not is_of_flow(record(1, a_call_id="leak-caller-axb_a_calls-too-1-77@127.0.0.11"), flow)

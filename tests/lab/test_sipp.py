@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine.lab.sipp import SippJob, read_result
+from engine.lab.sipp import Counts, SippJob, Standing, read_result
 
 STATISTICS = (
     "StartTime;TotalCallCreated;SuccessfulCall(C);FailedCall(C);Retransmissions(C);\n"
@@ -27,22 +27,33 @@ def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "uac_statistics.csv").write_text(STATISTICS, encoding="utf-8")
     (tmp_path / "uac_errors.log").write_text(ERRORS, encoding="utf-8")
     (tmp_path / "uac.log").write_text("saw one\nsaw two\n", encoding="utf-8")
-    (tmp_path / "uac_77_rtt.csv").write_text(
-        "Date_ms;response_time_ms;rtd_no\n1.0;2.5;pdd\n2;4;pdd\n3;9;setup\n"
-    )
     result = read_result(job(tmp_path))
-    assert (result.created, result.passed, result.failed, result.retransmissions) == (3, 2, 1, 4)
+    assert (result.created, result.passed, result.failed) == (3, 2, 1)
     assert result.errors == [
         "Regexp matched but should not: looking in ' … ', with regexp 'leak-caller'",
         "Aborting call, received 'SIP/2.0 404 Not Found",
     ]
     assert result.log == ["saw one", "saw two"]
-    assert result.times_ms == {"pdd": [2.5, 4.0], "setup": [9.0]}
 
 
 def test_a_run_that_left_nothing_is_empty(tmp_path: Path) -> None:
     result = read_result(job(tmp_path))
-    assert (result.status, result.created, result.errors, result.times_ms) == (None, 0, [], {})
+    assert (result.status, result.created, result.errors) == (None, 0, [])
+    standing = Standing(job(tmp_path))
+    assert (standing.counts(), standing.new_times()) == (Counts(), [])
+
+
+def test_a_running_job_is_read_as_far_as_it_has_written(tmp_path: Path) -> None:
+    times = tmp_path / "uac_77_rtt.csv"
+    (tmp_path / "uac_statistics.csv").write_text(STATISTICS, encoding="utf-8")
+    times.write_text("Date_ms;response_time_ms;rtd_no\n1.0;2.5;pdd\n2;4;pd")
+    standing = Standing(job(tmp_path))
+    assert standing.counts() == Counts(created=3, passed=2, failed=1, retransmissions=4)
+    assert standing.new_times() == [("pdd", 2.5)]
+    with times.open("a") as more:
+        more.write("d\n3;9;setup\n")
+    assert standing.new_times() == [("pdd", 4.0), ("setup", 9.0)]
+    assert standing.new_times() == []
 
 
 def test_a_caller_is_told_its_rate_and_a_callee_its_port(tmp_path: Path) -> None:
