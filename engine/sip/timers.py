@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
@@ -13,27 +12,23 @@ _HORIZON: Final = (
 _ROUNDING: Final = 1e-6  # seconds; a slot's own time must count as reached although 57 / 100 * 100 < 57
 
 
-@dataclass(slots=True)
 class TimerValues:
-    """Durations in seconds, named as in RFC 3261 appendix A and RFC 6026; all follow from T1, T2 and T4."""
+    """Durations in seconds, named as in RFC 3261 appendix A and RFC 6026; all follow from T1, T2 and T4.
 
-    t1: float = 0.5
-    t2: float = 4.0
-    t4: float = 5.0
+    transaction  64·T1: timers B, D, F, H, J, L and M, and how long a 2xx waits for its ACK. D is at least 32 s by
+                 17.1.1.2, which 64·T1 is at the default T1; a lab's shorter T1 shortens it too.
+    give_up      50·T1: when a relayed non-INVITE request is given up, so that its own answer still arrives before
+                 the asker's timer F (RFC 4320)
+    """
 
-    @property
-    def transaction(self) -> float:
-        """64·T1: timers B, D, F, H, J, L and M, and how long a 2xx waits for its ACK.
+    __slots__ = ("give_up", "t1", "t2", "t4", "transaction")
 
-        D is at least 32 s by 17.1.1.2, which 64·T1 is at the default T1; a lab's shorter T1 shortens it too.
-        """
-        return 64 * self.t1
-
-    @property
-    def give_up(self) -> float:
-        """50·T1: when a relayed non-INVITE request is given up, so that its own answer still
-        arrives before the asker's timer F (RFC 4320)."""
-        return 50 * self.t1
+    def __init__(self, t1: float = 0.5, t2: float = 4.0, t4: float = 5.0) -> None:
+        self.t1 = t1
+        self.t2 = t2
+        self.t4 = t4
+        self.transaction = 64 * t1
+        self.give_up = 50 * t1
 
 
 class Timed:
@@ -75,12 +70,15 @@ class TimerWheel:
         if deadline >= NEVER:
             return
         slot = int(deadline * self._per_second) + 1
+        standing = timed.slot
+        if 0 < standing <= slot:
+            return
         if slot < self._nearest:
             slot = self._nearest
         elif slot > self._farthest:
             slot = self._farthest
-        if timed.slot > 0:
-            if timed.slot <= slot:
+        if standing > 0:
+            if standing <= slot:
                 return
             self._take_out(timed)
         timed.slot = slot

@@ -78,7 +78,7 @@ def test_no_ack_ends_both_legs(by: str) -> None:
     scene = Scene()
     asker, asked = sides(scene, by)
     asker.auto_ack = False
-    asked.phone.endpoint.timers.t1 = 3.0  # the asked side is patient
+    asked.phone.endpoint.timers.transaction = 192.0  # the asked side is patient
     asker.reinvite()
     scene.run(33)
     assert asked.heard.acks[-1].cseq == asked.heard.requests[-2].cseq

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.flow import Flow
+from engine.sip.message import Request
 from engine.sip.timers import NEVER, TimerValues
 from engine.sip.transactions.invite_server import TABLE, Input, InviteServer, State
 from engine.sip.transactions.transaction import IllegalInput
@@ -201,13 +202,22 @@ def test_what_is_over_takes_nothing_more() -> None:
             send(machine, bench, status)
 
 
-def test_the_request_is_let_go_with_the_final_answer() -> None:
+def test_what_only_an_answer_needs_is_let_go_with_the_final_one() -> None:
     for status in (200, 486):
         bench, machine = begin()
+        machine.user = user = Caller()
+        machine.head = machine.to = machine.tail = "Via"
         send(machine, bench, 180)
-        assert machine.request is not None
+        assert [machine.user, machine.head] == [user, "Via"]
         send(machine, bench, status)
-        assert machine.request is None
+        assert not any((machine.user, machine.head, machine.to, machine.tail))
+
+
+class Caller:
+    """Who answers the INVITE."""
+
+    def on_cancel(self, request: Request, now: float) -> None:
+        raise AssertionError("nobody has cancelled")
 
 
 @dataclass

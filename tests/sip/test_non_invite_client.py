@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -140,6 +141,16 @@ def test_a_transport_error_ends_what_has_not_been_answered(provisional: bool) ->
     bench.run(40.0)
     assert len(bench.sent) == 1
     assert bench.quiet
+
+
+def test_who_has_the_final_answer_is_let_go() -> None:
+    bench, machine, heard = begin()
+    alive = weakref.ref(heard)
+    del heard
+    respond(machine, bench, 100)
+    assert alive() is not None
+    respond(machine, bench, 200)
+    assert alive() is None
 
 
 def test_a_transport_error_says_nothing_to_who_has_an_answer() -> None:

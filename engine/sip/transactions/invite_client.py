@@ -8,7 +8,6 @@ from typing import Final
 from engine.sip.flow import Flow
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.timers import NEVER
 from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer, Table
 
 
@@ -45,8 +44,9 @@ class Action(IntEnum):
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+CALLING, PROCEEDING, COMPLETED, ACCEPTED, TERMINATED = State
+PROVISIONAL, SUCCESS, FAILURE, TIMER_A, TIMER_B, TIMER_D, TIMER_M, TRANSPORT_ERROR = Input
 PASS, ACK, REPEAT, STOP, START_D, START_M, TIMEOUT, ERROR = Action
-TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
     (S.CALLING, I.PROVISIONAL): (S.PROCEEDING, (A.STOP, A.PASS)),
@@ -90,54 +90,49 @@ class InviteClient(ClientTransaction):
         user: ClientUser,
         now: float,
     ) -> None:
-        super().__init__(layer, key, flow, State.CALLING, user)
+        super().__init__(layer, key, flow, request.render(via), user, now)
         self.request = request
         self.via = via
         self.accepted_tag = ""  # of the last 2xx
-        self.transmit(request.render(via))
-        self.start_repeating(now)  # timer A
-        self.end_after(now, layer.timers.transaction)  # timer B
-        self.rearm()
 
     def receive(self, response: Response, now: float) -> None:
         status = response.status
         if status < 200:
-            self._step(Input.PROVISIONAL, response, now)
+            self._step(PROVISIONAL, response, now)
         elif status < 300:
             self.accepted_tag = response.to_tag
-            self._step(Input.SUCCESS, response, now)
+            self._step(SUCCESS, response, now)
         else:
-            self._step(Input.FAILURE, response, now)
+            self._step(FAILURE, response, now)
 
     def repeats(self, response: Response) -> bool:
         """A 2xx with the tag of the one before; another tag is another branch of a fork (13.2.2.4)."""
         if response.status < 200:
             return False
-        if self.state == State.ACCEPTED:
+        if self.state == ACCEPTED:
             return response.status < 300 and response.to_tag == self.accepted_tag
-        return self.state == State.COMPLETED
+        return self.state == COMPLETED
 
     def transport_failed(self, now: float) -> None:
-        self._step(Input.TRANSPORT_ERROR, None, now)
+        self._step(TRANSPORT_ERROR, None, now)
 
     def expect_end(self, now: float) -> None:
         """It has been cancelled: waits 64·T1 more for its final response (9.1), if that has not come yet."""
-        if self.state == State.PROCEEDING:
+        if self.state == PROCEEDING:
             self.end_after(now, self.layer.timers.transaction)
-            self.rearm()
 
     def wake(self, now: float) -> None:
         if now >= self.end_at:
-            if self.state <= State.PROCEEDING:
-                self._step(Input.TIMER_B, None, now)
-            elif self.state == State.COMPLETED:
-                self._step(Input.TIMER_D, None, now)
+            if self.state <= PROCEEDING:
+                self._step(TIMER_B, None, now)
+            elif self.state == COMPLETED:
+                self._step(TIMER_D, None, now)
             else:
-                self._step(Input.TIMER_M, None, now)
+                self._step(TIMER_M, None, now)
         elif now >= self.repeat_at:
-            self._step(Input.TIMER_A, None, now)
+            self._step(TIMER_A, None, now)
         else:
-            self.rearm()
+            self.arm()
 
     def _step(self, given: Input, response: Response | None, now: float) -> None:
         row = TABLE.get((self.state, given))
@@ -146,43 +141,33 @@ class InviteClient(ClientTransaction):
         self.state, actions = row
         user = self.user
         if self.state == TERMINATED:
-            self.end_at = self.repeat_at = NEVER
             self.forget()
-        try:
-            for action in actions:
-                if action == PASS:
-                    assert response is not None
-                    user.on_response(response, now)
-                elif action == STOP:
-                    self.stop_repeating()
-                    self.end_at = NEVER
-                    self.sent = b""
-                elif action == START_M:
-                    self._await_end(now)
-                    # Neither CANCEL nor ACK will be built of these any more; thousands of calls wait for timer M.
-                    self.via = self.request.headers = self.request.body = ""
-                elif action == START_D:
-                    # Over TCP nothing is repeated, so nothing has to be waited for (17.1.1.2: timer D is zero).
-                    self._await_end(now)
-                    if self.flow.reliable:
-                        self.end_at = now
-                elif action == ACK:
-                    assert response is not None
-                    self._acknowledge(response)
-                elif action == REPEAT:
-                    self.retransmit()
-                    self.repeat_after(now, 2 * self.interval)
-                elif action == TIMEOUT:
-                    user.on_timeout(now)
-                else:
-                    user.on_transport_error(now)
-        finally:
-            self.rearm()  # also when the user has failed: the machine must still come to its end
-
-    def _await_end(self, now: float) -> None:
-        self.stop_repeating()
-        self.sent = b""
-        self.end_after(now, self.layer.timers.transaction)
+        for action in actions:
+            if action is PASS:
+                assert response is not None
+                user.on_response(response, now)
+            elif action is STOP:
+                self.disarm()
+                self.sent = b""
+            elif action is START_M:
+                self.end_after(now, self.layer.timers.transaction)
+                # Neither CANCEL nor ACK will be built of these any more; thousands of calls wait for timer M.
+                self.sent = b""
+                self.via = self.request.headers = self.request.body = ""
+            elif action is START_D:
+                # Over TCP nothing is repeated, so nothing has to be waited for (17.1.1.2: timer D is zero).
+                self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.transaction)
+                self.sent = b""
+            elif action is ACK:
+                assert response is not None
+                self._acknowledge(response)
+            elif action is REPEAT:
+                self.retransmit()
+                self.repeat_after(now, 2 * self.interval)
+            elif action is TIMEOUT:
+                user.on_timeout(now)
+            else:
+                user.on_transport_error(now)
 
     def _acknowledge(self, response: Response) -> None:
         if self.sent:

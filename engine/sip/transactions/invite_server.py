@@ -5,10 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from engine.sip.flow import Flow
 from engine.sip.message import Request
-from engine.sip.timers import NEVER
-from engine.sip.transactions.transaction import IllegalInput, Layer, ServerTransaction, Table
+from engine.sip.transactions.transaction import IllegalInput, ServerTransaction, Table
 
 
 class State(IntEnum):
@@ -43,8 +41,9 @@ class Action(IntEnum):
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+PROCEEDING, COMPLETED, CONFIRMED, ACCEPTED, TERMINATED = State
+INVITE, ACK, SEND_PROVISIONAL, SEND_SUCCESS, SEND_FAILURE, TIMER_G, TIMER_H, TIMER_I, TIMER_L = Input
 SEND, REPEAT, REPEAT_SLOWER, START_G_H, START_I, START_L = Action
-TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
     (S.PROCEEDING, I.INVITE): (S.PROCEEDING, (A.REPEAT,)),
@@ -72,72 +71,68 @@ class InviteServer(ServerTransaction):
 
     __slots__ = ()
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, request: Request) -> None:
-        super().__init__(layer, key, flow, State.PROCEEDING, request)
-
     @property
     def answered(self) -> bool:
         """True once a final response has been sent."""
-        return self.state != State.PROCEEDING
+        return self.state != PROCEEDING
 
     @property
     def accepted(self) -> bool:
-        return self.state == State.ACCEPTED
+        return self.state == ACCEPTED
 
     @property
     def confirmed(self) -> bool:
-        return self.state == State.CONFIRMED
+        return self.state == CONFIRMED
 
     def receive(self, request: Request, now: float) -> None:
-        self._step(Input.ACK if request.method == "ACK" else Input.INVITE, b"", now)
+        self._step(ACK if request.method == "ACK" else INVITE, b"", now)
 
     def send(self, status: int, data: bytes, now: float) -> None:
         if status < 200:
-            self._step(Input.SEND_PROVISIONAL, data, now)
+            self._step(SEND_PROVISIONAL, data, now)
         elif status < 300:
-            self._step(Input.SEND_SUCCESS, data, now)
+            self._step(SEND_SUCCESS, data, now)
         else:
-            self._step(Input.SEND_FAILURE, data, now)
+            self._step(SEND_FAILURE, data, now)
 
     def wake(self, now: float) -> None:
         if now >= self.end_at:
-            if self.state == State.COMPLETED:
-                self._step(Input.TIMER_H, b"", now)
-            elif self.state == State.CONFIRMED:
-                self._step(Input.TIMER_I, b"", now)
+            if self.state == COMPLETED:
+                self._step(TIMER_H, b"", now)
+            elif self.state == CONFIRMED:
+                self._step(TIMER_I, b"", now)
             else:
-                self._step(Input.TIMER_L, b"", now)
+                self._step(TIMER_L, b"", now)
         elif now >= self.repeat_at:
-            self._step(Input.TIMER_G, b"", now)
+            self._step(TIMER_G, b"", now)
         else:
-            self.rearm()
+            self.arm()
 
     def _step(self, given: Input, data: bytes, now: float) -> None:
         row = TABLE.get((self.state, given))
         if row is None:
             raise IllegalInput(f"INVITE server: {State(self.state).name}, {given.name}")
         self.state, actions = row
+        if self.state == TERMINATED:
+            self.forget()
         for action in actions:
-            if action == SEND:
-                self.transmit(data)
-            elif action == REPEAT:
+            if action is SEND:
+                self.sent = data
+                self.layer.outbox.append((self.flow, data))
+            elif action is START_L:
+                self.lighten()
+                self.sent = b""
+                self.end_after(now, self.layer.timers.transaction)
+            elif action is REPEAT:
                 self.retransmit()
-            elif action == REPEAT_SLOWER:
+            elif action is REPEAT_SLOWER:
                 self.retransmit()
                 self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
-            elif action == START_G_H:
+            elif action is START_G_H:
                 self.lighten()
-                self.start_repeating(now)
                 self.end_after(now, self.layer.timers.transaction)
-            elif action == START_I:
-                self.stop_repeating()
+                if not self.flow.reliable:
+                    self.repeat_after(now, self.layer.timers.t1)
+            else:
                 self.sent = b""
                 self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
-            else:
-                self.lighten()
-                self.sent = b""
-                self.end_after(now, self.layer.timers.transaction)
-        if self.state == TERMINATED:
-            self.end_at = self.repeat_at = NEVER
-            self.forget()
-        self.rearm()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from engine.sip.flow import Flow
 from engine.sip.message import Response
-from engine.sip.timers import NEVER
-from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer, Table
+from engine.sip.transactions.transaction import UNHEARD, ClientTransaction, IllegalInput, Table
 
 
 class State(IntEnum):
@@ -39,8 +37,9 @@ class Action(IntEnum):
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+TRYING, PROCEEDING, COMPLETED, TERMINATED = State
+PROVISIONAL, FINAL, TIMER_E, TIMER_F, TIMER_K, TRANSPORT_ERROR = Input
 PASS, REPEAT, REPEAT_SLOWLY, START_K, TIMEOUT, ERROR = Action
-TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
     (S.TRYING, I.PROVISIONAL): (S.PROCEEDING, (A.PASS,)),
@@ -65,29 +64,22 @@ class NonInviteClient(ClientTransaction):
 
     __slots__ = ()
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, data: bytes, user: ClientUser, now: float) -> None:
-        super().__init__(layer, key, flow, State.TRYING, user)
-        self.transmit(data)
-        self.start_repeating(now)  # timer E
-        self.end_after(now, layer.timers.transaction)  # timer F
-        self.rearm()
-
     def receive(self, response: Response, now: float) -> None:
-        self._step(Input.PROVISIONAL if response.status < 200 else Input.FINAL, response, now)
+        self._step(PROVISIONAL if response.status < 200 else FINAL, response, now)
 
     def repeats(self, response: Response) -> bool:
-        return self.state == State.COMPLETED and response.status >= 200
+        return self.state == COMPLETED and response.status >= 200
 
     def transport_failed(self, now: float) -> None:
-        self._step(Input.TRANSPORT_ERROR, None, now)
+        self._step(TRANSPORT_ERROR, None, now)
 
     def wake(self, now: float) -> None:
         if now >= self.end_at:
-            self._step(Input.TIMER_K if self.state == State.COMPLETED else Input.TIMER_F, None, now)
+            self._step(TIMER_K if self.state == COMPLETED else TIMER_F, None, now)
         elif now >= self.repeat_at:
-            self._step(Input.TIMER_E, None, now)
+            self._step(TIMER_E, None, now)
         else:
-            self.rearm()
+            self.arm()
 
     def _step(self, given: Input, response: Response | None, now: float) -> None:
         row = TABLE.get((self.state, given))
@@ -96,26 +88,23 @@ class NonInviteClient(ClientTransaction):
         self.state, actions = row
         user = self.user
         if self.state == TERMINATED:
-            self.end_at = self.repeat_at = NEVER
             self.forget()
-        try:
-            for action in actions:
-                if action == START_K:
-                    self.stop_repeating()
-                    self.sent = b""
-                    self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
-                elif action == PASS:
-                    assert response is not None
-                    user.on_response(response, now)
-                elif action == REPEAT:
-                    self.retransmit()
-                    self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
-                elif action == REPEAT_SLOWLY:
-                    self.retransmit()
-                    self.repeat_after(now, self.layer.timers.t2)
-                elif action == TIMEOUT:
-                    user.on_timeout(now)
-                else:
-                    user.on_transport_error(now)
-        finally:
-            self.rearm()  # also when the user has failed: the machine must still come to its end
+        for action in actions:
+            if action is START_K:
+                self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.t4)
+                # Nobody hears of repeats: what the user holds, a whole call behind a BYE, goes at once.
+                self.sent = b""
+                self.user = UNHEARD
+            elif action is PASS:
+                assert response is not None
+                user.on_response(response, now)
+            elif action is REPEAT:
+                self.retransmit()
+                self.repeat_after(now, min(2 * self.interval, self.layer.timers.t2))
+            elif action is REPEAT_SLOWLY:
+                self.retransmit()
+                self.repeat_after(now, self.layer.timers.t2)
+            elif action is TIMEOUT:
+                user.on_timeout(now)
+            else:
+                user.on_transport_error(now)

@@ -6,10 +6,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from engine.sip.flow import Flow
 from engine.sip.message import Request
-from engine.sip.timers import NEVER
-from engine.sip.transactions.transaction import IllegalInput, Layer, ServerTransaction, Table
+from engine.sip.transactions.transaction import IllegalInput, ServerTransaction, Table
 
 
 class State(IntEnum):
@@ -35,8 +33,9 @@ class Action(IntEnum):
 S, I, A = State, Input, Action
 
 # Members by name: an attribute of an Enum costs three times a global, and these stand in every message's way.
+TRYING, PROCEEDING, COMPLETED, TERMINATED = State
+REQUEST, SEND_PROVISIONAL, SEND_FINAL, TIMER_J = Input
 SEND, REPEAT, START_J = Action
-TERMINATED: Final = State.TERMINATED
 
 TABLE: Final[Table] = {
     (S.TRYING, I.REQUEST): (S.TRYING, ()),
@@ -55,40 +54,36 @@ class NonInviteServer(ServerTransaction):
 
     __slots__ = ()
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, request: Request) -> None:
-        super().__init__(layer, key, flow, State.TRYING, request)
-
     @property
     def answered(self) -> bool:
         """True once a final response has been sent."""
-        return self.state >= State.COMPLETED
+        return self.state >= COMPLETED
 
     def receive(self, request: Request, now: float) -> None:
-        self._step(Input.REQUEST, b"", now)
+        self._step(REQUEST, b"", now)
 
     def send(self, status: int, data: bytes, now: float) -> None:
-        self._step(Input.SEND_PROVISIONAL if status < 200 else Input.SEND_FINAL, data, now)
+        self._step(SEND_PROVISIONAL if status < 200 else SEND_FINAL, data, now)
 
     def wake(self, now: float) -> None:
         if now >= self.end_at:
-            self._step(Input.TIMER_J, b"", now)
+            self._step(TIMER_J, b"", now)
         else:
-            self.rearm()
+            self.arm()
 
     def _step(self, given: Input, data: bytes, now: float) -> None:
         row = TABLE.get((self.state, given))
         if row is None:
             raise IllegalInput(f"non-INVITE server: {State(self.state).name}, {given.name}")
         self.state, actions = row
+        if self.state == TERMINATED:
+            self.forget()
         for action in actions:
-            if action == SEND:
-                self.transmit(data)
-            elif action == REPEAT:
-                self.retransmit()
-            else:
+            if action is SEND:
+                self.sent = data
+                self.layer.outbox.append((self.flow, data))
+            elif action is START_J:
                 self.lighten()
                 self.end_after(now, 0.0 if self.flow.reliable else self.layer.timers.transaction)
-        if self.state == TERMINATED:
-            self.end_at = NEVER
-            self.forget()
-        self.rearm()
+            else:
+                self.retransmit()

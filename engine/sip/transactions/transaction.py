@@ -77,20 +77,24 @@ class Layer:
 
 
 class Transaction(Timed):
-    """At most two timers run at once: one that repeats a message and one that ends the wait."""
+    """At most two timers run at once: one that repeats a message and one that ends the wait. A machine moves on the
+    wheel only with an action that changes them, and before its user is called: who fails to hear a response keeps
+    no machine from its end.
+
+    `state` is 0 at first, in every machine. `sent` is the last message sent, as long as it may have to be repeated.
+    Clients and servers set all the attributes themselves: one constructor per transaction, for every call has four.
+    """
 
     __slots__ = ("end_at", "flow", "interval", "key", "layer", "repeat_at", "sent", "state")
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, state: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.key = key
-        self.flow = flow
-        self.state = state
-        self.sent: bytes = b""  # the last message sent, as long as it may have to be repeated
-        self.interval: float = 0.0
-        self.repeat_at: float = NEVER
-        self.end_at: float = NEVER
+    layer: Layer
+    key: str
+    flow: Flow
+    state: int
+    sent: bytes
+    interval: float
+    repeat_at: float
+    end_at: float
 
     def transmit(self, data: bytes) -> None:
         self.sent = data
@@ -101,36 +105,51 @@ class Transaction(Timed):
             self.layer.outbox.append((self.flow, self.sent))
             self.layer.retransmitted("out")
 
-    def start_repeating(self, now: float) -> None:
-        """First repeat after T1; over a reliable transport never."""
-        if not self.flow.reliable:
-            self.interval = self.layer.timers.t1
-            self.repeat_at = now + self.interval
-
     def repeat_after(self, now: float, interval: float) -> None:
+        """The message again after so many seconds, if the wait does not end before."""
         self.interval = interval
         self.repeat_at = now + interval
-
-    def stop_repeating(self) -> None:
-        self.repeat_at = NEVER
+        self.arm()
 
     def end_after(self, now: float, seconds: float) -> None:
-        self.end_at = now + seconds
+        """Nothing is repeated any more; the wait ends after so many seconds."""
+        self.repeat_at = NEVER
+        self.end_at = end_at = now + seconds
+        self.layer.wheel.schedule(self, end_at)
 
-    def rearm(self) -> None:
+    def arm(self) -> None:
         """Puts the earlier of the two timers onto the wheel."""
         self.layer.wheel.schedule(self, self.repeat_at if self.repeat_at < self.end_at else self.end_at)
 
+    def disarm(self) -> None:
+        self.deadline = self.repeat_at = self.end_at = NEVER
+
 
 class ClientTransaction(Transaction):
-    """One request of ours. `user` may be replaced while responses can still come."""
+    """One request of ours, sent as it is made: repeated after T1 except over a reliable transport (timers A and E),
+    given up after 64·T1 (timers B and F). `user` may be replaced while responses can still come."""
 
     __slots__ = ("user",)
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, state: int, user: ClientUser) -> None:
-        super().__init__(layer, key, flow, state)
+    def __init__(self, layer: Layer, key: str, flow: Flow, data: bytes, user: ClientUser, now: float) -> None:
+        timers = layer.timers
+        self.layer = layer
+        self.key = key
+        self.flow = flow
+        self.state = 0
+        self.sent = data
+        self.interval = timers.t1
+        self.end_at = now + timers.transaction
+        self.slot = 0
         self.user = user
         layer.clients[key] = self
+        layer.outbox.append((flow, data))
+        if flow.transport == "udp":
+            self.repeat_at = now + timers.t1
+            layer.wheel.schedule(self, self.repeat_at)
+        else:
+            self.repeat_at = NEVER
+            layer.wheel.schedule(self, self.end_at)
 
     def receive(self, response: Response, now: float) -> None:
         raise AssertionError("each client machine has its own")
@@ -144,6 +163,7 @@ class ClientTransaction(Transaction):
 
     def forget(self) -> None:
         """Takes it out of the layer and lets its user go, so that nothing circular stays behind."""
+        self.disarm()
         self.layer.clients.pop(self.key, None)
         self.user = UNHEARD
 
@@ -151,14 +171,19 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """One request of theirs. `head`, `to` and `tail` are the parts of every answer that come from it (8.2.6.2):
     the Via lines and From, the To value, Call-ID and CSeq. `in_dialog`: the To has a tag already. `tag` is what we
-    put there, as soon as it is settled. `attempt` is its name among `Layer.attempts`, "" for none. `request` is
-    let go with the final answer."""
+    put there, as soon as it is settled. `attempt` is its name among `Layer.attempts`, "" for none."""
 
-    __slots__ = ("attempt", "head", "in_dialog", "method", "request", "tag", "tail", "to", "user")
+    __slots__ = ("attempt", "head", "in_dialog", "method", "tag", "tail", "to", "user")
 
-    def __init__(self, layer: Layer, key: str, flow: Flow, state: int, request: Request) -> None:
-        super().__init__(layer, key, flow, state)
-        self.request: Request | None = request
+    def __init__(self, layer: Layer, key: str, flow: Flow, request: Request) -> None:
+        self.layer = layer
+        self.key = key
+        self.flow = flow
+        self.state = 0
+        self.sent = b""
+        self.interval = 0.0
+        self.deadline = self.repeat_at = self.end_at = NEVER
+        self.slot = 0
         self.method = request.method
         self.in_dialog = request.to_tag != ""
         self.user: ServerUser | None = None
@@ -194,11 +219,11 @@ class ServerTransaction(Transaction):
 
     def lighten(self) -> None:
         """Lets go of all that only an answer needs: from here on it waits for 64·T1, with thousands like it."""
-        self.request = None
         self.user = None
         self.head = self.to = self.tail = ""
 
     def forget(self) -> None:
+        self.disarm()
         self.layer.servers.pop(self.key, None)
         self.layer.attempts.discard(self.attempt)
         self.user = None
