@@ -17,7 +17,7 @@ from engine.app.settings import ControlSettings
 from engine.authorization.settings import AuthorizationSettings
 from engine.calls.settings import CallSettings
 from engine.numbering.settings import NumberingSettings
-from engine.observe.settings import LogSettings
+from engine.observe.settings import CaptureSettings, LogSettings, TraceSettings
 from engine.records.settings import RecordSettings
 from engine.routing.number_plan import NumberPlan
 from engine.routing.settings import TrunkSettings, check_trunks
@@ -45,6 +45,8 @@ class Settings:
     records: RecordSettings = field(default_factory=RecordSettings)
     sealing: SealingSettings = field(default_factory=SealingSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
     trunks: list[TrunkSettings] = field(default_factory=list)
 
     @property

@@ -240,6 +240,11 @@ class Control:
             if after is not None and not isinstance(after, int):
                 raise Refused("after must be the last next")
             return await self._signalling.ask("calls.list", limit=limit, after=after)
+        if op.startswith("trace."):
+            wanted: dict[str, Any] = {
+                name: arguments.get(name) for name in ("number", "seconds", "record_id", "clear")
+            }
+            return await self._signalling.ask(op, **wanted)
         if op == "trunks.list":
             return await self._signalling.ask("trunks.list")
         if op == "stats":

@@ -7,6 +7,7 @@ Asked: {"id": 7, "op": "stats", …arguments} → {"id": 7, "ok": true, "result"
 * `stats` → {"calls_active", "transactions_active", "draining", "journal_error" (null while records are kept), …}
 * `calls.list` {"limit", "after"} → {"calls": [{…}, …], "next": number or null}, in order of start; `after` is null or
   the last `next`: each call that is up all the time comes once, whatever begins or ends between two pages
+* `trace.…`: see `engine.app.watching`
 * `trunks.list` → [{"name", …}, …]
 * `bindings.switch` {"generation": file name} → anything; refused when the table cannot be opened
 * `log-level` {"level"} · `drain` · `stop` → anything; after `stop` the process ends by itself

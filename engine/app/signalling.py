@@ -18,21 +18,22 @@ import uvloop
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.figures import Figures
 from engine.app.link import Link, Refused
+from engine.app.live_settings import LiveSettings
+from engine.app.operations import Operations
+from engine.app.watching import Watching
 from engine.authorization.gate import Gate, Policy
 from engine.calls.board import Board
-from engine.calls.call import Call, State
 from engine.calls.ports import BindingsUnavailable
+from engine.calls.probes import Probes
 from engine.calls.record import CallRecord, EntryKind
-from engine.calls.rfc3339 import format_time
-from engine.calls.switchboard import Limits, Switchboard
+from engine.calls.switchboard import Switchboard
 from engine.numbering.binding import Found
 from engine.numbering.numbers import MaskedNumber, RealNumber
 from engine.observe import logs
-from engine.observe.masking import masked
 from engine.observe.tally import Tally
 from engine.records.journal import Journal
 from engine.records.sealed_record import RecordCodec
-from engine.routing.trunks import Trunk, TrunkTable
+from engine.routing.trunks import TrunkTable
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing, KeysUnusable
 from engine.sealing.tokens import LookupTokens
@@ -143,38 +144,37 @@ class Signalling:
         )
         self._callers_failed = ""
         self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
-        self._trunks = TrunkTable(Trunk.of(trunk) for trunk in settings.trunks)
         faults = LoggedFaults(self._tally)
         identifiers = RandomTokens()
         sent_by = _sent_by(settings)
-        self._records = JournalRecords(self._journal, RecordCodec(sealer, lookup_tokens), self._tally)
+        codec = RecordCodec(sealer, lookup_tokens)
+        self._records = JournalRecords(self._journal, codec, self._tally)
         self._board = Board(
             settings.calls, settings.node, _in_uri(settings.sip.advertise), sent_by, identifiers, WallClock(),
             self._records, self._callers, self._tally, faults,
         )  # fmt: skip
+        live, no_trunks = LiveSettings.of(settings), TrunkTable(())
+        table = MeasuredTable(self._table, self._tally)
         self._switchboard = Switchboard(
-            self._board,
-            MeasuredTable(self._table, self._tally),
-            Gate(
-                Policy(settings.authorization.strangers, tuple(settings.numbering.own_prefixes)), self._trunks
-            ),
-            self._trunks,
-            Limits(
-                settings.sip.max_calls, settings.sip.max_transactions, settings.authorization.retry_after_s
-            ),
+            self._board, table, Gate(Policy(), no_trunks), no_trunks, live.limits()
         )
         outbox: Outbox = []
         sip = settings.sip
         timers = TimerValues(sip.t1_ms / 1000, sip.t2_ms / 1000, sip.t4_ms / 1000)
         self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
-        self._endpoint.symmetric = frozenset(trunk.name for trunk in self._trunks.trunks if trunk.symmetric)
         self._board.endpoint = self._endpoint
         self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
         self._driver.streams = Streams(
             self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
             sip.tcp_message_timeout_s, loop,
         )  # fmt: skip
+        self._watching = Watching(
+            settings, self._driver, self._board, sealer, faults, self._tally.captured, loop
+        )
+        self._operations = Operations(self._switchboard, codec.encode, time.monotonic, self._driver.settle)
+        self._probes = Probes(self._board, self._operations.hop_changed)
         self._figures = Figures(self._tally, self._switchboard, self._journal, self._table, self._driver)
+        self._apply(live)
 
     async def start(self) -> list[str]:
         """Opens the sockets; returns their addresses. Raises OSError, which names the one that cannot be had."""
@@ -189,6 +189,7 @@ class Signalling:
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
         self._driver.start()
+        self._watching.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
 
     async def run_until_stopped(self) -> None:
@@ -196,6 +197,7 @@ class Signalling:
         await self._stopping.wait()
         self._switchboard.close(time.monotonic())
         self._driver.settle()
+        await self._watching.close()
         self._driver.close()
         self._callers.close(time.time())
         self._table.close()
@@ -212,13 +214,24 @@ class Signalling:
         if op == "metrics":
             self._figures.take()
             return self._tally.snapshot()
+        if op.startswith("trace."):
+            return self._watching.serve(op, arguments)
         if op == "stats":
             return self._stats()
+        operations = self._operations
         if op == "calls.list":
-            return self._list_calls(int(arguments["limit"]), int(arguments["after"] or 0))
+            return operations.list_calls(int(arguments["limit"]), int(arguments["after"] or 0))
+        if op == "calls.show":
+            return operations.show_call(str(arguments["id"]))
+        if op == "calls.end":
+            return operations.end_call(str(arguments["id"]))
         if op == "trunks.list":
-            return [_trunk_row(trunk) for trunk in self._trunks.trunks]
-        if op == "bindings.switch":
+            return operations.list_trunks()
+        if op == "trunks.set":
+            return operations.set_trunk(str(arguments["name"]), bool(arguments["enabled"]))
+        if op == "settings.apply":
+            self._apply(LiveSettings.from_link(arguments["settings"]))
+        elif op == "bindings.switch":
             self._switch(str(arguments["generation"]))
         elif op == "log-level":
             logs.set_level(str(arguments["level"]))
@@ -242,14 +255,6 @@ class Signalling:
             "records_unsynced": self._journal.unsynced,
         }
 
-    def _list_calls(self, limit: int, after: int) -> dict[str, object]:
-        calls = self._board.calls_after(after, limit + 1)  # one more tells whether there is another page
-        more = len(calls) > limit
-        return {
-            "calls": [_call_row(call) for call in calls[:limit]],
-            "next": calls[limit - 1].number if more else None,
-        }
-
     def _switch(self, generation: str) -> None:
         try:
             self._table.switch(generation)
@@ -258,11 +263,24 @@ class Signalling:
 
     # --- of the rooms ---
 
+    def _apply(self, live: LiveSettings) -> None:
+        """Takes a configuration over, the first and every later one. Calls that are up go on as they began."""
+        switchboard, board = self._switchboard, self._board
+        trunks = switchboard.trunks.configured(live.trunks)
+        switchboard.trunks = trunks
+        switchboard.gate = Gate(Policy(live.strangers, tuple(live.own_prefixes)), trunks)
+        switchboard.limits = live.limits()
+        board.settings = live.calls
+        board.retry_after_s = live.retry_after_s
+        self._endpoint.symmetric = frozenset([trunk.name for trunk in trunks.trunks if trunk.symmetric])
+        self._driver.forget_trunks()
+        self._probes.watch(trunks.trunks, time.monotonic())
+
     def _last_caller(self, binding_id: str) -> RealNumber | None:
         return self._callers.get(binding_id, time.time())
 
     def _trunk_of(self, host: str) -> str:
-        trunk = self._trunks.by_source(host)
+        trunk = self._switchboard.trunks.by_source(host)
         return "unknown" if trunk is None else trunk.name
 
     def _keep(self) -> None:
@@ -345,37 +363,6 @@ def _sent_by(settings: Settings) -> dict[str, str]:
 def _in_uri(host: str) -> str:
     bare = host.strip("[]")
     return f"[{bare}]" if ":" in bare else bare
-
-
-def _call_row(call: Call) -> dict[str, object]:
-    record = call.record
-    return {
-        "record_id": record.record_id,
-        "state": State(call.state).name.lower(),
-        "since": format_time(record.setup_time) if record.setup_time is not None else None,
-        "answered": format_time(record.answer_time) if record.answer_time is not None else None,
-        "tenant": record.tenant,
-        "model": record.model,
-        "direction": record.direction,
-        "caller": masked(record.caller or ""),
-        "dialled": masked(record.dialled or ""),
-        "shown": record.shown,
-        "callee": masked(record.callee or ""),
-        "in_trunk": record.in_trunk,
-        "out_trunk": record.out_trunk,
-    }
-
-
-def _trunk_row(trunk: Trunk) -> dict[str, object]:
-    return {
-        "name": trunk.name,
-        "enabled": trunk.enabled,
-        "peers": [str(peer) for peer in trunk.peers],
-        "next_hops": [str(hop) for hop in trunk.next_hops],
-        "prefixes": list(trunk.prefixes),
-        "trust_identity": trunk.trust_identity,
-        "number_format": trunk.number_format,
-    }
 
 
 def _callers_begun_anew(why: str) -> None:

@@ -56,6 +56,7 @@ TCP_CONNECTIONS = "mask700_tcp_connections"
 BINDING_TABLE_TIMESTAMP = "mask700_binding_table_timestamp_seconds"
 UDP_DROPS = "mask700_udp_drops_total"
 UDP_RECEIVE_QUEUE = "mask700_udp_receive_queue_bytes"
+CAPTURED = "mask700_captured_messages_total"
 
 _ANSWERING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0)
 _TALKING = (
@@ -147,6 +148,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         UDP_DROPS, "counter", ("socket",), "Datagrams that the system dropped before the engine read them."
+    ),
+    Metric(
+        CAPTURED,
+        "counter",
+        ("result",),
+        "Messages for the HEP3 collector: sent, dropped by the engine, failed.",
     ),
     Metric(UDP_RECEIVE_QUEUE, "gauge", ("socket",), "Bytes that wait to be read by the engine."),
 )

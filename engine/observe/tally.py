@@ -90,6 +90,7 @@ class Tally:
         self.messages: dict[tuple[str, str], int] = {}
         self.records: dict[str, int] = {}
         self.overloads: dict[str, int] = {}
+        self.captured: dict[str, int] = {}
         self.pdd = _histogram(catalogue.PDD)
         self.setup = _histogram(catalogue.SETUP)
         self.talk = _histogram(catalogue.TALK)
@@ -182,6 +183,7 @@ class Tally:
             (catalogue.RECORDS_WRITTEN, self.records),
             (catalogue.OVERLOAD_REJECTIONS, self.overloads),
             (catalogue.INTERNAL_ERRORS, self.internal_errors),
+            (catalogue.CAPTURED, self.captured),
         ):
             counters += [(name, [label], count) for label, count in counts.items()]
         counters += [
