@@ -86,6 +86,13 @@ class Driver:
         self._udp.append(socket)
         self._wait_for(socket)
 
+    def forget_trunks(self) -> None:
+        """Whose trunk an address belongs to may have changed: asked again with its next message."""
+        for socket in self._udp:
+            socket.forget()
+        if self.streams is not None:
+            self.streams.forget_trunks()
+
     def start(self) -> None:
         """Begins to turn the wheel and to watch the loop's own lag."""
         self._lag_due = monotonic() + _LAG_PERIOD_S

@@ -112,6 +112,12 @@ class Streams:
         for connection in list(self._by_number.values()):
             connection.close()
 
+    def forget_trunks(self) -> None:
+        """The trunks of all connections are asked for again."""
+        for connection in self._by_number.values():
+            connection.belong(self._trunk_of)
+        self._strangers = sum([connection.stranger for connection in self._by_number.values()])
+
     # --- of the connections ---
 
     def opened(self, connection: Connection, host: str, port: int) -> Flow | None:
@@ -248,6 +254,12 @@ class Connection(asyncio.Protocol):
                 # A next hop that went away with what it was sent: nothing is repeated over TCP (18.4), and no
                 # answer comes over a connection that its far end has ended, in whichever way.
                 self._streams.driver.failed(flow)
+
+    def belong(self, trunk_of: Callable[[str], str]) -> None:
+        """Finds its trunk anew."""
+        if self._flow is not None:
+            self._flow.trunk = trunk_of(self._flow.host)
+            self.stranger = self._flow.trunk == UNKNOWN and not self.made_here
 
     @property
     def usable(self) -> bool:

@@ -90,6 +90,11 @@ class UdpSocket:
                 break
         return arrived
 
+    def forget(self) -> None:
+        """Who was known becomes new, with the trunk that his address belongs to by then."""
+        self._flows.clear()
+        self._offenders.clear()
+
     def forgive(self) -> int:
         """Listens to everybody again; returns how many datagrams went unheard since the last time."""
         for address in self._offenders:
