@@ -1,0 +1,34 @@
+"""What stands in a PromQL expression, and what an engine exports."""
+
+from __future__ import annotations
+
+import re
+
+from engine.observe import catalogue
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NAME = re.compile(
+    r"\b(?:[a-z_]+:)?(?:mask700|process|up|ALERTS)\b[a-z0-9_:]*|\b(?:[a-z_]+:)?(?:mask700|process)_[a-z0-9_:]*"
+)
+
+# prometheus_client's ProcessCollector, for both processes
+_OF_A_PROCESS = (
+    *("process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_resident_memory_bytes"),
+    *("process_start_time_seconds", "process_virtual_memory_bytes"),
+)
+
+
+def names_in(expression: str) -> set[str]:
+    """The metrics that it speaks of."""
+    return set(_NAME.findall(_QUOTED.sub('""', expression)))
+
+
+def exported_names() -> set[str]:
+    """Every name of a sample on the page of /metrics."""
+    names = {*_OF_A_PROCESS, *(f"mask700_signalling_{name}" for name in _OF_A_PROCESS)}
+    for metric in catalogue.METRICS:
+        if metric.kind == "histogram":
+            names |= {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
+        else:
+            names.add(metric.name)
+    return names
