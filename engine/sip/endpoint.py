@@ -11,8 +11,8 @@ from typing import Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import MalformedMessage, Request, Response, parse_message
-from engine.sip.outgoing import OutgoingRequest, finished
-from engine.sip.phrases import phrase
+from engine.sip.outgoing import OutgoingRequest, octets
+from engine.sip.phrases import status_line
 from engine.sip.timers import TimerValues, TimerWheel
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.invite_server import InviteServer
@@ -194,11 +194,12 @@ class Endpoint:
 
         `tag` goes into the To unless the request brought one; `headers` are whole lines.
         """
-        to = f"{transaction.to};tag={tag}" if tag and not transaction.in_dialog else transaction.to
-        head = (
-            f"SIP/2.0 {status} {phrase(status)}\r\n{transaction.head}To: {to}\r\n{transaction.tail}{headers}"
-        )
-        data = finished(head, body)
+        our_tag = f";tag={tag}" if tag and not transaction.in_dialog else ""
+        length = len(body) if body.isascii() else octets(body)
+        data = (
+            f"{status_line(status)}{transaction.head}To: {transaction.to}{our_tag}\r\n{transaction.tail}{headers}"
+            f"Content-Length: {length}\r\n\r\n{body}"
+        ).encode("utf-8", "surrogateescape")
         self._tally.sip_response(transaction.method, status, "out", transaction.flow.trunk)
         if status >= 200:
             transaction.tag = tag
@@ -226,7 +227,8 @@ class Endpoint:
             self._tally.malformed("via")  # not ours: we put in one, and it comes back alone (8.1.3.3)
             return
         method = response.cseq_method
-        client = self._layer.clients.get(f"{response.top_via.branch} {method}")  # 17.1.3
+        branch = response.top_via.params.get("branch", "")
+        client = self._layer.clients.get(f"{branch} {method}")  # 17.1.3
         if client is None:
             self._tally.sip_response(method, response.status, "in", flow.trunk)
             return
@@ -239,12 +241,12 @@ class Endpoint:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         method = request.method
-        key = server_key(request, flow)
         servers = self._layer.servers
         if method == "ACK":
-            self._receive_ack(request, servers.get(key + "INVITE"), flow, now)
+            self._receive_ack(request, servers.get(server_key(request, flow, "INVITE")), flow, now)
             return
-        known = servers.get(key + method)
+        key = server_key(request, flow, method)
+        known = servers.get(key)
         if known is not None:
             self._tally.retransmission("in")
             known.receive(request, now)
@@ -252,7 +254,7 @@ class Endpoint:
         self._tally.sip_request(method, "in", flow.trunk)
         invite: ServerTransaction | None = None
         if method == "CANCEL":
-            invite = servers.get(key + "INVITE")
+            invite = servers.get(server_key(request, flow, "INVITE"))
             refusal = (481, "") if invite is None else None  # 9.2
         else:
             refusal = self._core.turn_away(request, flow, now)
@@ -262,11 +264,12 @@ class Endpoint:
         transaction: ServerTransaction
         answering = answer_flow(request, flow, flow.trunk in self.symmetric)
         if method == "INVITE":
-            transaction = InviteServer(self._layer, key + method, answering, request)
+            transaction = InviteServer(self._layer, key, answering, request)
         else:
-            transaction = NonInviteServer(self._layer, key + method, answering, request)
-        transaction.head = f"{answered_vias(request, flow)}From: {request.value('from')}\r\n"
-        transaction.to = request.value("to")
+            transaction = NonInviteServer(self._layer, key, answering, request)
+        fields = request.fields
+        transaction.head = f"{answered_vias(request, flow)}From: {fields['from'][0]}\r\n"
+        transaction.to = fields["to"][0]
         transaction.tail = f"Call-ID: {request.call_id}\r\nCSeq: {request.cseq} {method}\r\n"
         if invite is not None:
             self._cancel(transaction, invite, request, now)
@@ -307,5 +310,5 @@ class Endpoint:
         headers = "".join([f"{name}: {value}\r\n" for name, value in lines if value])
         self._tally.sip_response(request.method, status, "out", flow.trunk)
         answering = answer_flow(request, flow, flow.trunk in self.symmetric)
-        head = f"SIP/2.0 {status} {phrase(status)}\r\n{vias}{headers}{more}"
-        self.outbox.append((answering, finished(head, "")))
+        answer = f"{status_line(status)}{vias}{headers}{more}Content-Length: 0\r\n\r\n"
+        self.outbox.append((answering, answer.encode("utf-8", "surrogateescape")))

@@ -26,18 +26,21 @@ class OutgoingRequest:
 
     def render(self, via: str) -> bytes:
         """The request as bytes, with `via` as its one Via value."""
-        head = (
-            f"{self.method} {self.uri} SIP/2.0\r\n"
+        method = self.method
+        body = self.body
+        length = len(body) if body.isascii() else octets(body)
+        return (
+            f"{method} {self.uri} SIP/2.0\r\n"
             f"Via: {via}\r\n"
             f"{self.routes}"
             f"Max-Forwards: {self.max_forwards}\r\n"
             f"From: {self.from_}\r\n"
             f"To: {self.to}\r\n"
             f"Call-ID: {self.call_id}\r\n"
-            f"CSeq: {self.cseq} {self.method}\r\n"
+            f"CSeq: {self.cseq} {method}\r\n"
             f"{self.headers}"
-        )
-        return finished(head, self.body)
+            f"Content-Length: {length}\r\n\r\n{body}"
+        ).encode("utf-8", "surrogateescape")
 
     def accompanying(self, method: str, to: str, headers: str = "") -> OutgoingRequest:
         """The CANCEL (9.1) or the ACK to a non-2xx (17.1.1.3) of this INVITE: same Request-URI, From, Call-ID,
@@ -47,11 +50,6 @@ class OutgoingRequest:
         )
 
 
-def finished(head: str, body: str) -> bytes:
-    """A message: start line and header lines, each with its CRLF, then Content-Length, the empty line and the body."""
-    if not body:
-        return f"{head}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
-    if body.isascii():
-        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("utf-8", "surrogateescape")
-    payload = body.encode("utf-8", "surrogateescape")
-    return f"{head}Content-Length: {len(payload)}\r\n\r\n".encode("utf-8", "surrogateescape") + payload
+def octets(body: str) -> int:
+    """How long a body is on the wire."""
+    return len(body.encode("utf-8", "surrogateescape"))

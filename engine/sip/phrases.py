@@ -92,7 +92,18 @@ _PHRASE_OF_CLASS: Final[dict[int, str]] = {
 }
 
 
+_STATUS_LINES: Final[dict[int, str]] = {
+    status: f"SIP/2.0 {status} {text}\r\n" for status, text in PHRASES.items()
+}
+
+
 def phrase(status: int) -> str:
     """The phrase of a status; one that nobody registered gets its class's."""
     known = PHRASES.get(status)
     return known if known is not None else _PHRASE_OF_CLASS.get(status // 100, "Unknown")
+
+
+def status_line(status: int) -> str:
+    """The first line of a response, with its CRLF."""
+    known = _STATUS_LINES.get(status)
+    return known if known is not None else f"SIP/2.0 {status} {phrase(status)}\r\n"

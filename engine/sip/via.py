@@ -9,9 +9,9 @@ from engine.sip.message import Request
 _COOKIE = "z9hG4bK"
 
 
-def server_key(request: Request, flow: Flow) -> str:
-    """What a request, its repeats, its CANCEL and its ACK to a non-2xx have in common (RFC 3261 17.2.3); the
-    method is to be added.
+def server_key(request: Request, flow: Flow, method: str) -> str:
+    """What a request of this method, its repeats, its CANCEL and its ACK to a non-2xx have in common (RFC 3261
+    17.2.3): of these two, `method` is the INVITE's.
 
     The trunk it came from is part of it, the host where that has none: who can guess or overhear a Via elsewhere
     neither ends another's INVITE (22.1) nor takes its place beforehand.
@@ -20,11 +20,12 @@ def server_key(request: Request, flow: Flow) -> str:
     stand for it; To tag and Request-URI are left out, because they differ between an INVITE and its ACK.
     """
     via = request.top_via
-    branch = via.branch
+    branch = via.params.get("branch", "")
     source = flow.trunk if flow.trunk != UNKNOWN else flow.host
     if branch.startswith(_COOKIE) and len(branch) > 7:
-        return f"{branch} {via.host}:{via.port} {source} "
-    return f"{request.from_tag} {request.call_id} {request.cseq} {via.host}:{via.port} {branch} {source} "
+        return f"{branch} {via.host}:{via.port} {source} {method}"
+    sent_by = f"{via.host}:{via.port}"
+    return f"{request.from_tag} {request.call_id} {request.cseq} {sent_by} {branch} {source} {method}"
 
 
 def answer_flow(request: Request, flow: Flow, symmetric: bool = False) -> Flow:
