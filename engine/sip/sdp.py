@@ -28,6 +28,11 @@ def masked_session(text: str) -> str:
     Media lines keep number and order, `c=` and `m=` must be right. `t=0 0` stands in for a missing or odd
     time, because RFC 4566 section 5.9 wants one. Keys (`k=`) go: they are for nobody's eyes.
     """
+    everyday = _EVERYDAY_SESSION.fullmatch(text)
+    return everyday[1] if everyday is not None else _line_by_line(text)
+
+
+def _line_by_line(text: str) -> str:
     lines = text.split("\n")
     if len(lines) > MAX_LINES:
         raise MalformedSdp("too many lines")
@@ -285,4 +290,13 @@ _EVERYDAY_ATTRIBUTES: Final = frozenset(
         "a=fmtp:101 0-15",
         "a=fmtp:101 0-16",
     }
+)
+
+# The audio session of nearly every call, in one look: what crosses of it is the group, as it stands. Each of its
+# lines would pass line by line as well, and there are far fewer than MAX_LINES.
+_EVERYDAY_SESSION: Final = re.compile(
+    r"v=0\r\no=[^\0\r\n]*+\r\ns=[^\0\r\n]*+\r\n"
+    rf"(c=IN IP4 {_OCTET}(?:\.{_OCTET}){{3}}\r\nt=0 0\r\n"
+    r"m=audio [1-5]?[0-9]{1,4} RTP/AVP(?: [0-9]{1,3}+){1,32}\r\n"
+    rf"(?:(?:{'|'.join([re.escape(line) for line in sorted(_EVERYDAY_ATTRIBUTES)])})\r\n){{0,64}})"
 )

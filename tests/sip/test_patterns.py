@@ -269,6 +269,17 @@ _HOSTILE: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "engine.sip.sdp._EVERYDAY_SESSION",
+        "fullmatch",
+        [
+            _filled("v=0\r\no=", "a"),
+            _filled("v=0\r\no=-\r\ns=", "a", "\r\n"),
+            _filled(SDP, "a=ptime:20\r\n"),
+            _filled(SDP, "a=rtpmap:"),
+            _filled(SDP[: SDP.index("8 101")], "8 "),
+        ],
+    ),
+    (
         "engine.sip.framing._CONTENT_LENGTH",
         "findall",
         [

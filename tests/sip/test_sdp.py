@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.sip import sdp
 from engine.sip.sdp import MAX_LINES, MalformedSdp, masked_session
 from tests.sip.samples import SDP
 
@@ -384,3 +386,60 @@ def test_no_line_takes_long(line: str) -> None:
             assert str(refused)  # noqa: PT017 — either outcome is right here
         best = min(best, time.perf_counter() - begin)
     assert best < 0.1  # a tenth of it is usual; what grows faster than the input takes seconds
+
+
+# --- the whole everyday session in one look ---
+
+# Lines that nearly belong into an everyday session, or belong there at another place.
+_ODD_LINES = (
+    "", " ", "v=0 ", "o=", "o=a\0", "s= 13800000001", "c=IN IP4 192.0.2.7", "c=IN IP4 192.0.2.256", "c=IN IP4 1.2.3",
+    "c=IN IP4 07.0.0.1", "c=IN IP4 media.example", "t=0 0", "t=0 0 ", "t=1 2", "t=00 0",
+    "m=audio 30000 RTP/AVP 8 101", "m=audio 0 RTP/AVP 0", "m=audio 60000 RTP/AVP 8", "m=audio 65536 RTP/AVP 8",
+    "m=audio 59999 RTP/AVP 8 ", "m=audio 4 RTP/AVP 1234", "m=audio 4 RTP/AVP", "m=video 4 RTP/AVP 96",
+    "a=sendrecv ", "a=ptime:200", "a=rtpmap:96 AMR/8000", "a=fmtp:101 0-15,13800000001", "a=tool:x", "b=AS:64",
+)  # fmt: skip
+_EDITS = st.tuples(st.sampled_from(["replace", "insert", "remove", "swap", "end"]), st.integers(0, 12))
+
+
+@st.composite
+def nearly_everyday_sessions(draw: st.DrawFn) -> str:
+    """An everyday session with up to three edits."""
+    attributes = draw(st.lists(st.sampled_from(sorted(sdp._EVERYDAY_ATTRIBUTES)), max_size=8))
+    lines = [f"{line}\r\n" for line in (*SDP.split("\r\n")[:6], *attributes)]
+    for edit, place in draw(st.lists(_EDITS, max_size=3)):
+        place %= len(lines)
+        odd = draw(st.sampled_from(_ODD_LINES)) + "\r\n"
+        if edit == "replace":
+            lines[place] = odd
+        elif edit == "insert":
+            lines.insert(place, odd)
+        elif edit == "remove" and len(lines) > 1:
+            del lines[place]
+        elif edit == "swap":
+            lines[place], lines[-1] = lines[-1], lines[place]
+        else:
+            lines[place] = lines[place].rstrip() + draw(st.sampled_from(["", "\n", "\r", "\r\r\n", " \r\n"]))
+    return "".join(lines)
+
+
+def outcome(mask: Callable[[str], str], text: str) -> str:
+    try:
+        return mask(text)
+    except MalformedSdp as error:
+        return f"refused: {error}"
+
+
+@given(nearly_everyday_sessions())
+@example(SDP)
+@example(SDP + "a=ptime:20\r\na=sendrecv\r\n")
+@example(SDP + "a=sendrecv\r\n" * 64)
+@example(SDP + "a=sendrecv\r\n" * 65)
+@example(SDP + "a=sendrecv\r\n" * sdp.MAX_LINES)
+@example(SDP.replace("8 101", " ".join(["8"] * 32)))
+@example(SDP.replace("8 101", " ".join(["8"] * 33)))
+def test_one_look_and_line_by_line_agree(text: str) -> None:
+    assert outcome(masked_session, text) == outcome(sdp._line_by_line, text)
+
+
+def test_an_everyday_session_needs_one_look() -> None:
+    assert sdp._EVERYDAY_SESSION.fullmatch(SDP + "a=ptime:20\r\na=sendrecv\r\n") is not None
