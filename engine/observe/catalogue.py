@@ -48,6 +48,7 @@ READY = "mask700_ready"
 CALLS_BEGUN = "mask700_calls_begun_total"
 FAILURE = "mask700_failure_seconds"
 TRUNK_CALLS_ACTIVE = "mask700_trunk_calls_active"
+NEXT_HOP_UP = "mask700_next_hop_up"
 JOURNAL_FAILED = "mask700_journal_failed"
 RECORD_FAILURES = "mask700_record_failures_total"
 RECORDS_LOST = "mask700_records_lost_total"
@@ -106,7 +107,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(RECORDS_WRITTEN, "counter", ("type",), "Call detail records written."),
     Metric(RECORDS_UNSYNCED, "gauge", (), "Records handed to the kernel and not yet on the disk."),
     Metric(MESSAGES, "counter", ("disposition", "reason"), "Short messages that have ended."),
-    Metric(TRUNK_UP, "gauge", ("trunk",), "1 while the trunk is enabled."),
+    Metric(TRUNK_UP, "gauge", ("trunk",), "1 while the trunk is enabled and one of its next hops is up."),
     Metric(OVERLOAD_REJECTIONS, "counter", ("cause",), "Requests refused to protect the engine."),
     Metric(EVENT_LOOP_LAG, "histogram", (), "How late the signalling process wakes up.", _LAGGING),
     Metric(DRAINING, "gauge", (), "1 while no new call is taken."),
@@ -130,6 +131,9 @@ METRICS: tuple[Metric, ...] = (
         "gauge",
         ("trunk", "direction"),
         "Calls that ring or talk now, by the trunk that they came in or went out on.",
+    ),
+    Metric(
+        NEXT_HOP_UP, "gauge", ("trunk", "next_hop"), "1 unless the probes of that next hop went unanswered."
     ),
     Metric(JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; no call is admitted then."),
     Metric(

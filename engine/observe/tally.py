@@ -111,6 +111,7 @@ class Tally:
         self.draining = False
         self.trunk_up: dict[str, bool] = {}
         self.trunk_calls: dict[tuple[str, str], int] = {}  # by trunk and direction
+        self.next_hop_up: dict[tuple[str, str], bool] = {}  # by trunk and address
 
     def sip_request(self, method: str, direction: str, trunk: str) -> None:
         key = (method if method in _METHODS else OTHER, direction, trunk)
@@ -205,6 +206,7 @@ class Tally:
         gauges += [
             (catalogue.TRUNK_CALLS_ACTIVE, list(key), count) for key, count in self.trunk_calls.items()
         ]
+        gauges += [(catalogue.NEXT_HOP_UP, list(key), int(up)) for key, up in self.next_hop_up.items()]
         histograms = [
             (name, list[str](), list(histogram.counts), histogram.total)
             for name, histogram in (

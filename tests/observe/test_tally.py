@@ -57,6 +57,7 @@ def test_gauges() -> None:
     tally.tcp_connections = 5
     tally.trunk_up["pstn"] = False
     tally.trunk_calls["pstn", "out"] = 6
+    tally.next_hop_up["pstn", "udp://127.0.0.1:5090"] = True
     assert gauges(tally) == {
         (catalogue.CALLS_ACTIVE,): 1,
         (catalogue.TRANSACTIONS_ACTIVE,): 2,
@@ -65,6 +66,7 @@ def test_gauges() -> None:
         (catalogue.DRAINING,): 1,
         (catalogue.TRUNK_UP, "pstn"): 0,
         (catalogue.TRUNK_CALLS_ACTIVE, "pstn", "out"): 6,
+        (catalogue.NEXT_HOP_UP, "pstn", "udp://127.0.0.1:5090"): 1,
         (catalogue.JOURNAL_FAILED,): 1,
         (catalogue.TCP_CONNECTIONS,): 5,
     }
