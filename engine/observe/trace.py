@@ -144,9 +144,11 @@ class Trace:
         now = self._clock()
         return [(number, (until - now) / 1_000_000) for number, until in self._chosen.items() if until > now]
 
-    def call(self, record_id: str) -> TracedCall | None:
+    def call(self, name: str) -> TracedCall | None:
+        """By its record id, or by the Call-ID of one of its legs."""
         self.sweep()
-        return self._kept.get(record_id)
+        found = self._kept.get(name) or self._by_call_id.get(name)
+        return found if found is not None and found.record.record_id in self._kept else None
 
     def calls(self) -> Iterator[TracedCall]:
         """Those that are kept, in order of their start."""
