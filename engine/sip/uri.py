@@ -80,15 +80,11 @@ def parse_uri(text: str) -> SipUri | TelUri:
     The first of two parameters with the same name counts. User parts keep what stands in them unescaped, also
     semicolon parameters and NULs.
     """
-    scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower() if scheme.isascii() else ""
-    if scheme == "sip" or scheme == "sips":
-        return _sip(scheme, rest)
-    if scheme == "tel":
-        return _tel(rest)
-    if colon and rest and _SCHEME.fullmatch(scheme) is not None and _ANY_URI_REST.fullmatch(rest) is not None:
-        raise MalformedUri("scheme is not spoken here", unknown_scheme=True)
-    raise MalformedUri("not a URI")
+    everyday = _EVERYDAY_URI.fullmatch(text)
+    if everyday is not None:
+        user, host, port, tail = everyday.groups()
+        return SipUri("sip", user or "", host, int(port) if port else 0, _read_params(tail) if tail else {})
+    return _any_uri(text)
 
 
 def read_host(text: str) -> str:
@@ -132,6 +128,11 @@ def _is_ipv4(text: str) -> bool:
     )
 
 
+# Nothing escaped, and lower-case already: user, host, port and parameters as they are to be.
+_EVERYDAY_URI: Final = re.compile(
+    r"sip:(?:([A-Za-z0-9+\-_.]++)@)?([a-z0-9][a-z0-9.\-]*+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?"
+    r"(?:;([A-Za-z0-9\-_.=;]++))?"
+)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.\-]*")
 _ANY_URI_REST: Final = re.compile(r'[^\x00-\x20<>"\x7f]+')
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._\-]*)")
@@ -162,6 +163,18 @@ _PARAM_VALUE_UNSAFE: Final = re.compile(rf"[^{_PARAM_CHARACTERS}=]+")
 _TEL_NUMBER: Final = re.compile(
     r"\+(?=[.()\-]*+[0-9])[0-9.()\-]++|(?=[.()\-]*+[0-9A-Fa-f*#])[0-9A-Fa-f*#.()\-]++"
 )
+
+
+def _any_uri(text: str) -> SipUri | TelUri:
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower() if scheme.isascii() else ""
+    if scheme == "sip" or scheme == "sips":
+        return _sip(scheme, rest)
+    if scheme == "tel":
+        return _tel(rest)
+    if colon and rest and _SCHEME.fullmatch(scheme) is not None and _ANY_URI_REST.fullmatch(rest) is not None:
+        raise MalformedUri("scheme is not spoken here", unknown_scheme=True)
+    raise MalformedUri("not a URI")
 
 
 def _sip(scheme: str, rest: str) -> SipUri:

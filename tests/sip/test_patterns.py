@@ -219,6 +219,16 @@ _HOSTILE: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "engine.sip.uri._EVERYDAY_URI",
+        "fullmatch",
+        [
+            _filled("sip:", "a"),
+            _filled("sip:", "a", "@"),
+            _filled("sip:a@", "a.", ":123456"),
+            _filled("sip:a@h;", "a=;", "@"),
+        ],
+    ),
+    (
         "engine.sip.uri._USER",
         "fullmatch",
         [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import string
+from collections.abc import Callable
 
 import pytest
 import sipmessage
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from engine.sip import uri
 from engine.sip.uri import MalformedUri, SipUri, TelUri, is_ipv6, parse_uri
 from tests.sip.samples import host_names, hosts, ipv4, ports
 
@@ -198,6 +200,41 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except MalformedUri:
         return
     assert parse_uri(str(uri)) == uri
+
+
+def outcome(parse: Callable[[str], SipUri | TelUri], text: str) -> str:
+    try:
+        return repr(parse(text))
+    except MalformedUri as error:
+        return f"refused: {error} {error.unknown_scheme}"
+
+
+@given(
+    st.sampled_from(["sip:", "sip:", "sip:", "sips:", "SIP:", "tel:"]),
+    st.sampled_from(
+        ["", "@", "700123456789012@", "+8613800000001@", "a.b-c_d@", "a;b@", "%61@", "a:b@", "a@b@"]
+    ),
+    st.sampled_from(
+        ["192.0.2.7", "192.0.2.7", "h-1.example", "[2001:db8::1]", "H.example", "_h", "-h", "", "h h"]
+    ),
+    st.sampled_from(["", ":0", ":5060", ":65535", ":65536", ":59999", ":00005", ":", ":5x"]),
+    st.lists(
+        st.sampled_from(["lr", "transport=udp", "LR=1", "a=b=c", "=", "", "a=%41", "x_y.z-0=Q", "[a]"]),
+        max_size=4,
+    ),
+    st.sampled_from(["", "", "?a=b", " ", "\n"]),
+)
+@example("sip:", "a@", "h", "", ["a"] * 300, "")
+def test_everyday_and_any_uris_are_read_alike(
+    scheme: str, user: str, host: str, port: str, params: list[str], end: str
+) -> None:
+    text = scheme + user + host + port + "".join([f";{param}" for param in params]) + end
+    assert outcome(parse_uri, text) == outcome(uri._any_uri, text)
+
+
+def test_the_usual_uri_needs_one_look() -> None:
+    for text in ("sip:+8613800000001@192.0.2.7:5060", "sip:h.example;transport=udp;lr"):
+        assert uri._EVERYDAY_URI.fullmatch(text) is not None
 
 
 @given(st.ip_addresses(v=6).map(str) | st.text("0123456789abcdef:.", max_size=24))
