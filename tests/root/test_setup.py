@@ -76,6 +76,13 @@ def test_the_bench_needs_more(place: Path) -> None:
     assert "kamailio gcc libc6-dev" in done.stderr
 
 
+def test_the_tests_need_prometheus(place: Path) -> None:
+    command(place, "prometheus", "true")
+    done = setup(place, "test")
+    assert done.returncode == 1
+    assert done.stderr.endswith("apt-get install prometheus\n")
+
+
 def test_nothing_is_done_when_nothing_is_missing(place: Path) -> None:
     venv = place / ".venv" / "bin"
     venv.mkdir(parents=True)
