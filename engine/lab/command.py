@@ -27,6 +27,10 @@ from engine.settings import SettingsError, load_settings
 SCENARIOS = Path("sipp_scenarios")
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+_NO_FLOWS = (
+    f"there are no flows here: they are the folders of {SCENARIOS}/, which the repository and the source distribution "
+    "have, the wheel has not. Run it there, or name a folder of your own"
+)
 _REFUSALS = (EngineFailed, LabUnusable, BadScenario, SippMissing, OSError)
 
 
@@ -115,7 +119,7 @@ def _chosen(names: Sequence[str]) -> list[Flow]:
         return [load_flow(_folder(name)) for name in dict.fromkeys(names)]
     flows = [load_flow(folder) for folder in flow_folders(_scenarios())]
     if not flows:
-        raise BadFlow(f"there is no flow below {_scenarios()}")
+        raise BadFlow(_NO_FLOWS)
     return sorted(flows, key=lambda flow: (flow.file.order, flow.name))
 
 
@@ -125,7 +129,7 @@ def _folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     known = ", ".join(folder.name for folder in flow_folders(_scenarios()))
-    raise BadFlow(f"there is no flow {name}; there are {known}")
+    raise BadFlow(f"there is no flow {name}; there are {known}" if known else _NO_FLOWS)
 
 
 def _scenarios() -> Path:
