@@ -18,6 +18,12 @@ _IPV4: Final = re.compile(
     r"(?:[1-9][0-9]?|1[0-9][0-9]|2[01][0-9]|22[0-3])(?:\.(?:[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])){3}"
 )
 
+# The usual Contact, which needs no more reading: groups URI, host, port, transport.
+_PLAIN_CONTACT: Final = re.compile(
+    r"<(sip:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++@)?([a-z0-9][a-z0-9.\-]*+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?"
+    r"(?:;transport=([A-Za-z]++))?)>"
+)
+
 
 @dataclass(slots=True)
 class Dialog:
@@ -80,23 +86,22 @@ class Dialog:
 def answering_dialog(request: Request, local_tag: str, flow: Flow) -> Dialog:
     """The UAS side, from an INVITE that came in over `flow` (12.1.1). Raises MalformedHeader where its
     Contact is missing or leads nowhere."""
-    contact = request.contact
-    uri = _parsed(contact)
-    if contact is None or uri is None:
-        raise MalformedHeader("Contact is missing or no sip or tel URI")
     routes = request.values("record-route")
+    target, target_flow = _remote_target(request, routes, flow)
+    if not target:
+        raise MalformedHeader("Contact is missing or no sip or tel URI")
     return Dialog(
         call_id=request.call_id,
         local=f"{request.value('to')};tag={local_tag}",
         remote=request.value("from"),
         local_tag=local_tag,
         remote_tag=request.from_tag,
-        remote_target=_request_uri(contact.uri, uri),
+        remote_target=target,
         routes=routes,
         local_cseq=0,
         remote_cseq=request.cseq,
         flow=flow,
-        target_flow=_first_hop(routes, uri, flow),
+        target_flow=target_flow,
     )
 
 
@@ -105,23 +110,21 @@ def calling_dialog(sent: OutgoingRequest, local_tag: str, response: Response, fl
 
     A provisional response may leave its Contact out; the Request-URI stands in until the 2xx brings one.
     """
-    contact = response.contact
-    uri = _parsed(contact)
-    target = _request_uri(contact.uri, uri) if contact is not None and uri is not None else sent.uri
     routes = response.values("record-route")
     routes.reverse()
+    target, target_flow = _remote_target(response, routes, flow)
     return Dialog(
         call_id=sent.call_id,
         local=sent.from_,
         remote=response.value("to"),
         local_tag=local_tag,
         remote_tag=response.to_tag,
-        remote_target=target,
+        remote_target=target or sent.uri,
         routes=routes,
         local_cseq=sent.cseq,
         remote_cseq=-1,
         flow=flow,
-        target_flow=_first_hop(routes, uri, flow),
+        target_flow=target_flow,
     )
 
 
@@ -133,15 +136,29 @@ def destination(uri: SipUri | TelUri | None, source: Flow) -> Flow:
     """
     if not isinstance(uri, SipUri) or uri.scheme != "sip":
         return source
-    host = uri.host
+    return _flow_to(uri.host, uri.port or 5060, uri.params.get("transport", "").lower(), source)
+
+
+def _remote_target(message: Request | Response, routes: list[str], source: Flow) -> tuple[str, Flow]:
+    """Where the Contact leads: the Request-URI, "" where it has none, and the first hop to it."""
+    plain = _PLAIN_CONTACT.fullmatch(message.value("contact"))
+    if plain is not None and not routes:
+        target, host, port, transport = plain.groups()
+        return target, _flow_to(host, int(port or 0) or 5060, (transport or "").lower(), source)
+    contact = message.contact
+    uri = _parsed(contact)
+    target = _request_uri(contact.uri, uri) if contact is not None and uri is not None else ""
+    return target, _first_hop(routes, uri, source)
+
+
+def _flow_to(host: str, port: int, transport: str, source: Flow) -> Flow:
+    """`transport` is in lower case, "" where none is given."""
     if host != source.host:
         host = _address(host)
         if not host:
             return source
-    transport = uri.params.get("transport", "").lower() or (
-        source.transport if host == source.host and (uri.port or 5060) == source.port else "udp"
-    )
-    port = uri.port or 5060
+    if not transport:
+        transport = source.transport if host == source.host and port == source.port else "udp"
     if transport == source.transport and host == source.host:
         if port == source.port:
             return source

@@ -269,6 +269,36 @@ def test_a_route_that_leads_nowhere_leads_back_to_the_source(route: str) -> None
     assert dialog.target_flow is SOURCE
 
 
+_URIS = st.tuples(
+    st.sampled_from(["", "a@", "1380000001@", "a;b?c,d@", "a%40b@", "@", "a:b@"]),
+    st.sampled_from(
+        ["192.0.2.9", "192.0.2.50", "PBX.example", "pbx.example", "224.0.0.1", "-", "[2001:db8::9]"]
+    ),
+    st.sampled_from(["", ":", ":0", ":5060", ":5062", ":05062", ":59999", ":65535", ":65536"]),
+    st.sampled_from(
+        ["", ";transport=", ";transport=udp", ";transport=TCP", ";transport=tls", ";lr", "?Subject=x"]
+    ),
+).map(lambda parts: "sip:" + "".join(parts))
+
+
+@given(
+    _URIS, st.sampled_from([SOURCE, CONNECTION, Flow("tcp", "192.0.2.9", 5060, 17, "pstn")]), st.booleans()
+)
+def test_the_usual_contact_is_read_as_any_other(uri: str, source: Flow, is_caller: bool) -> None:
+    """Written with a display name it is not the usual one any more, and means the same."""
+    made = answering if is_caller else calling
+    read: list[object] = []
+    for contact in (f"<{uri}>", f'"A" <{uri}>'):
+        try:
+            dialog = made(source, contact=f"Contact: {contact}")
+        except (MalformedMessage, MalformedHeader) as error:
+            read.append(type(error))
+        else:
+            flow = dialog.target_flow
+            read.append((dialog.remote_target, flow.transport, flow.host, flow.port, flow.local, flow.trunk))
+    assert read[0] == read[1]
+
+
 # --- garbage ---
 
 _TEXT = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=40) | st.text(
