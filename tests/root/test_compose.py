@@ -110,6 +110,12 @@ def test_the_engine_may_drain_before_it_is_killed(settings: Settings) -> None:
     assert settings.control.drain_timeout_s < int(SERVICES["engine"]["stop_grace_period"].removesuffix("s"))
 
 
+def test_it_is_asked_how_it_is_as_the_image_says() -> None:
+    asked = STAGES["engine"].last("HEALTHCHECK")
+    assert asked is not None
+    assert SERVICES["engine"]["healthcheck"]["test"] == ["CMD", *asked.words]
+
+
 def test_sipp_plays_a_flow_of_the_lab() -> None:
     for service, scenario in (("callers", "uac.xml"), ("callees", "uas.xml")):
         flow = ROOT / "sipp_scenarios" / Path(SERVICES[service]["working_dir"]).relative_to("/flows")
