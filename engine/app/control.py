@@ -24,21 +24,23 @@ from engine.app.control_socket import ControlSocket, RefusedWith
 from engine.app.first_table import fault_of_current_table
 from engine.app.http import HealthAndMetrics, HttpServer
 from engine.app.link import LinkLost, Refused
+from engine.app.live_settings import LiveSettings
 from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
+from engine.app.reloading import Reloading
 from engine.app.signalling_child import NotStarted, SignallingChild
 from engine.app.table_loader import Loaded, TableLoader, TableRefused, problem_values
 from engine.observe import logs
 from engine.observe.metrics import Metrics
+from engine.routing.number_plan import NumberPlan
 from engine.sealing.keys import KeyRing, KeysUnusable
-from engine.settings import Settings, SettingsError, changed_keys, load_settings
+from engine.settings import Settings
 
 _log = logs.get_logger("app")
 
 _SWITCH_SECONDS = 5.0
 _DRAIN_LOOK_SECONDS = 0.25  # how often a draining engine counts the calls that are left
-_APPLIED_LIVE = ("bindings.table", "log.level")
 
 
 class CannotStart(Exception):
@@ -65,11 +67,8 @@ class Control:
     """Everything of the control process, composed."""
 
     def __init__(self, config: Path, overrides: list[str], settings: Settings, module: str) -> None:
-        self._config = config
-        self._overrides = overrides
-        self._settings = settings
+        self._reloading = Reloading(config, overrides, settings, self, self._reload_begins, self._reload_ends)
         self._keys_dir = settings.sealing.directory(settings.data_dir)
-        self._plan = settings.number_plan()
         self._notifier = Notifier.from_environment()
         self._metrics = Metrics(version("mask700"), expected_series())
         self._signalling = SignallingChild(config, overrides, module)
@@ -77,7 +76,7 @@ class Control:
         self._loader = TableLoader(
             settings.data_dir,
             self._keys_dir,
-            self._plan,
+            self._reloading.plan,
             settings.control.build_timeout_s,
             self._switch,
             self._metrics.reloaded,
@@ -86,7 +85,7 @@ class Control:
         self._draining = False
         self._stop_soon = asyncio.Event()  # drain, then stop
         self._stop_now = asyncio.Event()
-        self._reload_wanted = asyncio.Event()
+        self._up = asyncio.Event()
 
     async def run(self) -> int:
         """The exit status. Raise CannotStart."""
@@ -111,7 +110,7 @@ class Control:
         web = HttpServer(HealthAndMetrics(self.why_not_ready, self._page.text))
         await doors.open(control_door)
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
-        reloading = asyncio.create_task(self._reload_on_signal(), name="reload on SIGHUP")
+        reloading = asyncio.create_task(self._reloading.run(self._up.wait), name="reload on SIGHUP")
         try:
             return await self._until_stopped()
         finally:
@@ -135,14 +134,13 @@ class Control:
             raise CannotStart(str(error)) from None
         self._metrics.signalling_started(self._signalling.pid)
         _log.info("ready", addresses=self._signalling.addresses, signalling_pid=self._signalling.pid)
+        self._up.set()
         self._notifier.ready()
 
     async def _first_table(self) -> None:
         """Load the configured table when there is none that can be read."""
         table = self._settings.bindings.table
-        fault = await asyncio.to_thread(
-            fault_of_current_table, self._settings.data_dir, self._keys_dir, self._plan
-        )
+        fault = await self.table_fault(self._reloading.plan)
         if fault is None:
             return
         if not table:
@@ -245,8 +243,13 @@ class Control:
                 name: arguments.get(name) for name in ("number", "seconds", "record_id", "clear")
             }
             return await self._signalling.ask(op, **wanted)
+        if op in ("calls.show", "calls.end"):
+            return await self._signalling.ask(op, call=_text(arguments, "call"))
         if op == "trunks.list":
             return await self._signalling.ask("trunks.list")
+        if op in ("trunks.enable", "trunks.disable"):
+            enabled = op == "trunks.enable"
+            return await self._signalling.ask("trunks.set", name=_text(arguments, "name"), enabled=enabled)
         if op == "stats":
             return await self._stats()
         if op == "metrics":
@@ -254,7 +257,7 @@ class Control:
         if op == "version":
             return {"version": version("mask700"), "python": platform.python_version()}
         if op == "log-level":
-            return await self._set_level(_text(arguments, "level"))
+            return await self.set_level(_text(arguments, "level"))
         if op == "drain":
             await self._drain()
             return {"draining": True, "calls_active": (await self._signalling.ask("stats"))["calls_active"]}
@@ -265,15 +268,14 @@ class Control:
             return {"stopping": True}
         raise Refused(f'unknown op "{op}"')
 
-    async def _load(self, table: Path, *, wait: bool = False) -> Loaded:
-        self._notifier.reloading()
+    async def _load(self, table: Path) -> Loaded:
+        self._reload_begins()
         try:
-            return await self._loader.load(table, wait=wait)
+            return await self._loader.load(table)
         except TableRefused as refused:
             raise RefusedWith(problem_values(refused)) from None
         finally:
-            if self._signalling.is_ready and not self._draining:
-                self._notifier.ready()
+            self._reload_ends()
 
     async def _switch(self, generation: str) -> None:
         """Nobody to show it to before the signalling process runs: it opens the table in force by itself."""
@@ -299,7 +301,34 @@ class Control:
             "signalling": signalling,
         }
 
-    async def _set_level(self, level: str) -> dict[str, str]:
+    # --- signals ---
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.want)
+
+    def _told_to_stop(self) -> None:
+        if self._stop_soon.is_set():
+            _log.warning("stopping at once: told twice")
+            self._stop_now.set()
+        self._stop_soon.set()
+
+    # --- the steps of a reload ---
+
+    async def load_table(self, table: Path, plan: NumberPlan) -> Loaded:
+        return await self._loader.load(table, wait=True, plan=plan)
+
+    async def table_fault(self, plan: NumberPlan) -> str | None:
+        data_dir = self._settings.data_dir
+        return await asyncio.to_thread(fault_of_current_table, data_dir, self._keys_dir, plan)
+
+    async def apply(self, live: LiveSettings) -> None:
+        await self._signalling.ask("settings.apply", settings=live.for_link())
+
+    async def set_level(self, level: str) -> dict[str, str]:
+        """Of both processes or of none; raise Refused or LinkLost."""
         before = logs.level_name()
         try:
             logs.set_level(level)
@@ -312,52 +341,17 @@ class Control:
             raise
         return {"level": level, "before": before}
 
-    # --- signals ---
+    def _reload_begins(self) -> None:
+        self._notifier.reloading()
 
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
-        loop.add_signal_handler(signal.SIGINT, self._told_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+    def _reload_ends(self) -> None:
+        if self._signalling.is_ready and not self._draining:
+            self._notifier.ready()
 
-    def _told_to_stop(self) -> None:
-        if self._stop_soon.is_set():
-            _log.warning("stopping at once: told twice")
-            self._stop_now.set()
-        self._stop_soon.set()
-
-    async def _reload_on_signal(self) -> None:
-        """SIGHUPs that come during a reload make one more of it, so that the last state of the files counts."""
-        while True:
-            await self._reload_wanted.wait()
-            self._reload_wanted.clear()
-            try:
-                await self._reload()
-            except Exception:
-                _log.exception("reload: our fault")
-
-    async def _reload(self) -> None:
-        try:
-            fresh = await asyncio.to_thread(load_settings, self._config, self._overrides)
-        except SettingsError as error:
-            for problem in error.problems:
-                _log.error("configuration: not reloaded", problem=str(problem))
-            return
-        changed = changed_keys(self._settings, fresh)
-        needs_restart = [key for key in changed if key not in _APPLIED_LIVE]
-        if needs_restart:
-            _log.warning("these changes need a restart", keys=needs_restart)
-        self._settings.bindings.table = fresh.bindings.table
-        self._settings.log.level = fresh.log.level
-        try:
-            await self._set_level(fresh.log.level)
-        except (Refused, LinkLost) as error:
-            _log.error("the log level stays", why=str(error))
-        if fresh.bindings.table:
-            try:
-                await self._load(Path(fresh.bindings.table), wait=True)
-            except Refused as refused:
-                _log.error("the table stays as it was", why=str(refused))
+    @property
+    def _settings(self) -> Settings:
+        """Those that run."""
+        return self._reloading.settings
 
 
 def _bound(what: str, bind: Any, *arguments: Any) -> Any:

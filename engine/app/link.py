@@ -8,7 +8,10 @@ Asked: {"id": 7, "op": "stats", …arguments} → {"id": 7, "ok": true, "result"
 * `calls.list` {"limit", "after"} → {"calls": [{…}, …], "next": number or null}, in order of start; `after` is null or
   the last `next`: each call that is up all the time comes once, whatever begins or ends between two pages
 * `trace.…`: see `engine.app.watching`
-* `trunks.list` → [{"name", …}, …]
+* `calls.show` {"call"}: one call, by record id or Call-ID, numbers masked, with `sealed`, its record for who holds the
+  keys · `calls.end` {"call"}; both are refused when there is none
+* `trunks.list` → [{"name", …}, …] · `trunks.set` {"name", "enabled"} → the trunk as it is then
+* `settings.apply` {"settings"}: `engine.app.live_settings.LiveSettings`, taken over at once
 * `bindings.switch` {"generation": file name} → anything; refused when the table cannot be opened
 * `log-level` {"level"} · `drain` · `stop` → anything; after `stop` the process ends by itself
 

@@ -222,9 +222,9 @@ class Signalling:
         if op == "calls.list":
             return operations.list_calls(int(arguments["limit"]), int(arguments["after"] or 0))
         if op == "calls.show":
-            return operations.show_call(str(arguments["id"]))
+            return operations.show_call(str(arguments["call"]))
         if op == "calls.end":
-            return operations.end_call(str(arguments["id"]))
+            return operations.end_call(str(arguments["call"]))
         if op == "trunks.list":
             return operations.list_trunks()
         if op == "trunks.set":

@@ -93,19 +93,22 @@ class TableLoader:
         self._command = command
         self._one_at_a_time = asyncio.Lock()
 
-    async def load(self, table: Path, *, wait: bool = False) -> Loaded:
-        """Make this file the table in force. Raise TableRefused.
+    async def load(self, table: Path, *, wait: bool = False, plan: NumberPlan | None = None) -> Loaded:
+        """Make this file the table in force. Raise TableRefused. `plan`: the one that calls will be decided by
+        from now on, where it changes.
 
         While another load runs, this one is refused, for its result would surprise who asked; or waits.
         """
         if self._one_at_a_time.locked() and not wait:
             raise TableRefused("a table is being loaded already")
         async with self._one_at_a_time:
-            return await self._load_and_tell(table)
+            loaded = await self._load_and_tell(table, plan or self._plan)
+            self._plan = plan or self._plan
+            return loaded
 
-    async def _load_and_tell(self, table: Path) -> Loaded:
+    async def _load_and_tell(self, table: Path, plan: NumberPlan) -> Loaded:
         try:
-            loaded = await self._load(table)
+            loaded = await self._load(table, plan)
         except TableRefused as refused:
             self._counted("rejected" if refused.problems else "failed")
             _log.warning("table refused", table=str(table), why=str(refused), problems=refused.count)
@@ -116,8 +119,8 @@ class TableLoader:
         _log.info("table loaded", table=str(table), **msgspec.structs.asdict(loaded))
         return loaded
 
-    async def _load(self, table: Path) -> Loaded:
-        report = await self._build(table)
+    async def _load(self, table: Path, plan: NumberPlan) -> Loaded:
+        report = await self._build(table, plan)
         if report.problems:
             count = len(report.problems)
             raise TableRefused(
@@ -153,10 +156,10 @@ class TableLoader:
         except (OSError, Refused, LinkLost) as error:
             _log.error("the table before cannot be put back", generation=before, error=str(error))
 
-    async def _build(self, table: Path) -> _Report:
+    async def _build(self, table: Path, plan: NumberPlan) -> _Report:
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command(self._data_dir, self._keys_dir, table, self._plan),
+                *self._command(self._data_dir, self._keys_dir, table, plan),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -316,6 +316,23 @@ async def test_other_questions(tmp_path: Path) -> None:
             await engine.ask("bindings.add")
 
 
+async def test_what_concerns_one_call_or_trunk_is_asked_of_the_signalling_process(tmp_path: Path) -> None:
+    async with running(tmp_path) as engine:
+        for op, wanted in (("calls.show", "call"), ("calls.end", "call"), ("trunks.enable", "name")):
+            with pytest.raises(Refused, match=f'"{wanted}" is missing'):
+                await engine.ask(op)
+        await engine.ask("calls.show", call="x")
+        await engine.ask("calls.end", call="x")
+        await engine.ask("trunks.disable", name="pstn")
+        await engine.ask("trunks.enable", name="pstn")
+        assert [one for one in engine.asked() if one["op"] != "stats"] == [
+            {"op": "calls.show", "call": "x"},
+            {"op": "calls.end", "call": "x"},
+            {"op": "trunks.set", "name": "pstn", "enabled": False},
+            {"op": "trunks.set", "name": "pstn", "enabled": True},
+        ]
+
+
 async def test_draining_ends_readiness_and_not_the_engine(tmp_path: Path) -> None:
     async with running(tmp_path, calls=2) as engine:
         assert await engine.ask("drain") == {"draining": True, "calls_active": 2}

@@ -90,33 +90,88 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         assert await engine.status() == 0
 
 
-async def test_hang_up_reloads_the_table_and_the_log_level(tmp_path: Path) -> None:
+async def test_hang_up_takes_over_what_it_can_and_names_the_rest(tmp_path: Path) -> None:
     async with served(tmp_path, with_table=True) as engine:
         await engine.said("ready")
         config = tmp_path / "engine.toml"
-        config.write_text(config.read_text().replace("[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100'))
+        text = config.read_text().replace("[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100\nmax_calls = 7')
+        config.write_text(text.replace('prefixes = [""]', 'prefixes = ["", "7009"]\nmax_calls = 9'))
         write_table(tmp_path / "bindings.csv", row(1))
         engine.signal(signal.SIGHUP)
-        assert (await engine.said("these changes need a restart"))["keys"] == ["sip.t1_ms"]
         loaded = await engine.said("table loaded")
         assert (loaded["rows"], loaded["removed"]) == (1, 2)
-        asked = (engine.data_dir / "fake.log").read_text()
-        assert '{"op": "log-level", "level": "debug"}' in asked
+        assert (await engine.said("these changes need a restart"))["keys"] == ["sip.t1_ms"]
+        assert (await engine.said("configuration reloaded"))["changed"] == [
+            *("log.level", "sip.max_calls", "trunks.pstn.max_calls", "trunks.pstn.prefixes")
+        ]
+        asked = [json.loads(line) for line in (engine.data_dir / "fake.log").read_text().splitlines()]
+        assert {"op": "log-level", "level": "debug"} in asked
+        (applied,) = [one["settings"] for one in asked if one["op"] == "settings.apply"]
+        assert (applied["max_calls"], applied["trunks"][0]["max_calls"]) == (7, 9)
+        engine.signal(signal.SIGHUP)  # what needs a restart is named until there is one
+        assert (await engine.said("these changes need a restart"))["keys"] == ["sip.t1_ms"]
+        assert (await engine.said("configuration reloaded"))["changed"] == []
 
 
-async def test_hang_up_with_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
+async def test_hang_up_with_any_mistake_changes_nothing_and_names_each(tmp_path: Path) -> None:
     async with served(tmp_path, with_table=True) as engine:
         await engine.said("ready")
         good = (tmp_path / "engine.toml").read_text()
-        (tmp_path / "engine.toml").write_text(good + "nonsense = 1\n")
+        (tmp_path / "engine.toml").write_text(good + "nonsense = 1\nmax_calls = -1\n")
         write_table(tmp_path / "bindings.csv", row(1))
         engine.signal(signal.SIGHUP)
-        assert "unknown key" in (await engine.said("configuration: not reloaded"))["problem"]
-        (tmp_path / "engine.toml").write_text(good)
+        problems = [(await engine.said("configuration: not reloaded"))["problem"] for _ in range(2)]
+        assert "unknown key" in problems[0]
+        assert "trunks.pstn.max_calls" in problems[1]
+        (tmp_path / "engine.toml").write_text(good.replace('prefixes = [""]', 'prefixes = ["", "70010"]'))
+        engine.signal(signal.SIGHUP)  # the table's numbers would be that carrier's
+        assert "belongs to trunk pstn" in (await engine.said("bad row"))["reason"]
+        await engine.said("everything stays as it was")
+        (tmp_path / "engine.toml").write_text(good + "max_calls = 9\n")
         write_table(tmp_path / "bindings.csv", row(1), "nonsense\n")
         engine.signal(signal.SIGHUP)
-        await engine.said("the table stays as it was")
+        assert (await engine.said("bad row"))["line"] == 3
+        await engine.said("everything stays as it was")
         assert current_generation(engine.data_dir) == "table-1.mdb"
+        assert not (engine.data_dir / "fake.log").exists()  # it was asked nothing
+
+
+async def test_what_fits_the_new_configuration_but_not_what_runs_changes_nothing(tmp_path: Path) -> None:
+    """Where it listens needs a restart; until then the new next hop would be the engine itself."""
+    async with served(tmp_path) as engine:
+        await engine.said("ready")
+        config = tmp_path / "engine.toml"
+        config.write_text(config.read_text().replace(":5062", ":5063").replace(":5090", ":5062"))
+        engine.signal(signal.SIGHUP)
+        refused = await engine.said("configuration: not reloaded")
+        assert "is the engine itself" in refused["problem"]
+        assert not (engine.data_dir / "fake.log").exists()  # it was asked nothing
+
+
+async def test_prefixes_change_only_with_the_table_that_is_in_force(tmp_path: Path) -> None:
+    async with served(tmp_path, with_table=True) as engine:
+        await engine.said("ready")
+        config = tmp_path / "engine.toml"
+        text = config.read_text().replace(f'table = "{tmp_path / "bindings.csv"}"', 'table = ""')
+        config.write_text(text.replace('prefixes = [""]', 'prefixes = ["", "70010"]'))
+        engine.signal(signal.SIGHUP)
+        assert "belongs to trunk pstn" in (await engine.said("everything stays as it was"))["why"]
+        config.write_text(text.replace('prefixes = [""]', 'prefixes = ["", "7002"]'))
+        engine.signal(signal.SIGHUP)
+        reloaded = await engine.said("configuration reloaded")
+        assert reloaded["changed"] == ["bindings.table", "trunks.pstn.prefixes"]
+
+
+async def test_a_signalling_process_that_refuses_leaves_the_settings(tmp_path: Path) -> None:
+    async with served(tmp_path, refuse={"settings.apply": "no"}) as engine:
+        await engine.said("ready")
+        config = tmp_path / "engine.toml"
+        config.write_text(config.read_text() + "max_calls = 3\n")
+        engine.signal(signal.SIGHUP)
+        assert (await engine.said("the signalling process did not take the configuration"))["why"] == "no"
+        behave(engine.data_dir)
+        engine.signal(signal.SIGHUP)
+        assert (await engine.said("configuration reloaded"))["changed"] == ["trunks.pstn.max_calls"]
 
 
 async def test_the_death_of_the_signalling_process_is_said(tmp_path: Path) -> None:
