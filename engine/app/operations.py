@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.app.link import Refused
-from engine.calls.call import Call, State
+from engine.calls.call import Call
+from engine.calls.call_state import State
 from engine.calls.leg import Leg
 from engine.calls.record import CallRecord, EntryKind
 from engine.calls.rfc3339 import format_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.calls.capabilities import unsupported
 from engine.calls.ports import CallTally, Clock, Faults, LastCallers, Records, Watcher
 from engine.calls.session import SessionOrigin
 from engine.calls.settings import CallSettings
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from engine.calls.call import Call
     from engine.calls.leg import Leg
     from engine.sip.endpoint import Endpoint, Identifiers
-
-CARRIED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+    from engine.sip.message import Request
+    from engine.sip.transactions.transaction import ServerTransaction
 
 
 class Board:
@@ -69,3 +70,16 @@ class Board:
     def origin(self) -> SessionOrigin:
         """The session of a new dialog. The id is random and fits 63 bits (RFC 4566 5.2)."""
         return SessionOrigin(int(self.identifiers.token()[:12], 16), self.advertise)
+
+
+def extensions_refused(board: Board, transaction: ServerTransaction, request: Request, now: float) -> bool:
+    """True when it has answered 420, for a Require that nothing here can meet (RFC 3261 8.2.2.3); an empty one
+    requires nothing."""
+    if "require" not in request.fields:
+        return False
+    refused = unsupported(request)
+    if not refused:
+        return False
+    board.endpoint.respond(transaction, 420, now, tag="" if request.to_tag else board.identifiers.token(),
+                           headers=f"Unsupported: {refused}\r\n")  # fmt: skip
+    return True

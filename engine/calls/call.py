@@ -3,97 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from engine.authorization.reason import ANSWER, Reason, word
+from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
+from engine.calls.call_state import CallState, State
 from engine.calls.callee_leg import CalleeLeg, Outward
-from engine.calls.caller_leg import RETRY_SOON, CallerLeg
 from engine.calls.causes import cause_of_status, reason_of_failure
+from engine.calls.conversation import Conversation
 from engine.calls.events import CallEvent, Event
-from engine.calls.hiding import Crossing
+from engine.calls.hiding import Crossing, for_strangers
+from engine.calls.passage import OWN_LEG
 from engine.calls.record import CallRecord, EntryKind
-from engine.calls.reinvite import Reinvite
-from engine.routing.load import Load
+from engine.calls.reliable import Progress
 from engine.routing.next_hop import NextHop
 from engine.sip.message import Request
-from engine.sip.timers import NEVER, Timed
-from engine.sip.transactions.transaction import ServerTransaction
+from engine.sip.timers import NEVER
 
 if TYPE_CHECKING:
     from engine.calls.leg import Leg
 
 _REMINDER_S: Final = 60.0  # RFC 3261 13.3.1.1
-
-# Settled on their own leg (hiding.md): what the other side could do about them is nothing.
-_OWN_LEG: Final = frozenset((401, 407, 420, 421, 422, 482, 483))
 _RETRY_AFTER_CROSSES: Final = frozenset((404, 480, 486, 600, 603))
 
 
-class State(IntEnum):
-    SCREENING = 0  # the decision is awaited
-    CALLING = 1  # the INVITE is out; nothing but 100 came back
-    RINGING = 2  # a provisional response crossed: no other next hop will be tried
-    ANSWERED = 3  # a 2xx went to the caller, its ACK is awaited
-    TALKING = 4
-    ENDED = 5  # the record is written; legs may still say goodbye
-
-
-class Call(Timed):
+class Call(CallState):
     """The legs report, the table says what follows, the legs are told."""
 
-    __slots__ = (
-        "_crossing",
-        "_expires_at",
-        "_hop",
-        "_hops",
-        "_loads",
-        "_max_talk_s",
-        "_outward",
-        "_remind_at",
-        "_ring_until",
-        "_silent_until",
-        "_started",
-        "_talk_until",
-        "answered_at",
-        "board",
-        "callee",
-        "caller",
-        "exchange",
-        "model",
-        "number",
-        "record",
-        "state",
-    )
+    __slots__ = ()
 
     def __init__(self, board: Board, record: CallRecord, now: float) -> None:
-        super().__init__()
-        self.board = board
-        self.record = record
-        self.state: int = State.SCREENING
-        self.model = "none"
-        self.caller: CallerLeg | None = None  # set by who makes the call, which the leg needs in turn
-        self.callee: CalleeLeg | None = None
-        self.exchange: Reinvite | None = None
-        self._started = now
-        self.answered_at = 0.0
-        self._outward = Outward("", "", "", "")
-        self._hops: tuple[NextHop, ...] = ()
-        self._loads: tuple[Load, ...] = ()
-        self._hop = 0
-        self._crossing = Crossing()
-        self._max_talk_s = 0
-        self._silent_until = NEVER
-        self._ring_until = NEVER
-        self._expires_at = NEVER
-        self._remind_at = NEVER
-        self._talk_until = NEVER
-        board.calls_begun += 1
-        self.number = board.calls_begun  # from 1 in order of start; never given twice
+        super().__init__(board, record, now)
         board.calls[record.record_id] = self
-        if board.watcher is not None:
-            board.watcher.begun(record)
 
     def handle(self, event: CallEvent, now: float) -> None:
         """One event, by the table. What the table does not name changes nothing: it came too late."""
@@ -107,28 +48,30 @@ class Call(Timed):
             self.break_off(error, now)
         if self.state == State.ENDED:
             # The legs know the call; were they known to it any longer, nothing would ever be freed by itself.
-            self.caller = self.callee = None
+            self.caller = self.callee = self.conversation = self._held = None
 
     def dial(
-        self, outward: Outward, hops: tuple[NextHop, ...], crossing: Crossing, max_talk_s: int, now: float
+        self,
+        outward: Outward,
+        hops: tuple[NextHop, ...],
+        crossing: Crossing,
+        trusting: bool,
+        max_talk_s: int,
+        now: float,
     ) -> None:
-        """The decision was yes: ring `outward` at the first of `hops`."""
+        """The decision was yes: ring `outward` at the first of `hops`; `trusting` where both trunks believe each
+        other."""
+        self._trusting = trusting
         self._outward = outward
         self._hops = hops
-        self._crossing = crossing
+        self._crossing = crossing if trusting else for_strangers(crossing)
         self._max_talk_s = max_talk_s
         self.handle(CallEvent(Event.ADMITTED), now)
-
-    def occupy(self, incoming: Load | None, outgoing: Load, utc: float) -> None:
-        """Counts on its trunks for as long as it is up."""
-        self._loads = (outgoing,) if incoming is None else (incoming, outgoing)
-        for load in self._loads:
-            load.begin(utc)
 
     def expire_after(self, seconds: int, now: float) -> None:
         """The caller's INVITE is valid that long (RFC 3261 13.3.1): he gives up then, unless he was answered."""
         self._expires_at = now + seconds
-        self._rearm()
+        self.rearm()
 
     def trying(self, request: Request, now: float) -> None:
         """Tells the caller that its INVITE has arrived, if it has no final answer yet."""
@@ -165,16 +108,7 @@ class Call(Timed):
                     leg.break_off(answer.status, answer.cause, now)
             except Exception as another:
                 board.faults.report("leg", another)
-        self.caller = self.callee = None
-
-    def forget(self) -> None:
-        """Takes it off the board, and off the wheel, where it would stay until its longest deadline."""
-        board = self.board
-        board.endpoint.wheel.drop(self)
-        board.calls.pop(self.record.record_id, None)
-        loads, self._loads = self._loads, ()
-        for load in loads:
-            load.end()
+        self.caller = self.callee = self.conversation = self._held = None
 
     # --- the caller's ACK ---
 
@@ -184,23 +118,27 @@ class Call(Timed):
     def on_unacknowledged(self, leg: Leg, now: float) -> None:
         self.end(Reason.NO_ACK, now)
 
-    # --- re-INVITE ---
+    # --- within the call ---
 
-    def reinvited(
-        self, leg: Leg, transaction: ServerTransaction, request: Request, crossing: Crossing, now: float
-    ) -> None:
-        """A re-INVITE came in on `leg`; glare and too early ones are answered here (RFC 3261 14.2)."""
-        exchange = self.exchange
-        endpoint = self.board.endpoint
-        if self.state != State.TALKING:
-            endpoint.respond(transaction, 491 if self.state == State.ANSWERED else 481, now)
-        elif exchange is not None:
-            # The same side again before its first is through: 500; the other side at the same time: 491.
-            again = exchange.asker is leg and not exchange.answered
-            endpoint.respond(transaction, 500 if again else 491, now, headers=RETRY_SOON if again else "")
-        else:
-            other: Leg = self._callee() if leg is self.caller else self._caller()
-            self.exchange = Reinvite(self, leg, other, transaction, request, crossing, now)
+    def converse(self) -> Conversation:
+        """What the two sides ask of each other, once they do."""
+        conversation = self.conversation
+        if conversation is None:
+            conversation = Conversation(self)
+            if self.state != State.ENDED:
+                self.conversation = conversation
+        return conversation
+
+    def release_answer(self, now: float) -> None:
+        """A PRACK has come: an answer that waited for it goes out."""
+        held = self._held
+        if held is not None and self.state != State.ENDED and not self._caller().holds_answer:
+            self._held = None
+            self.handle(held, now)
+
+    def expired(self, now: float) -> None:
+        """A far end does not refresh its session, or does not know it any more."""
+        self.end(Reason.SESSION_EXPIRED, now)
 
     # --- time ---
 
@@ -220,12 +158,11 @@ class Call(Timed):
         if now >= self._talk_until:
             self._talk_until = NEVER
             self.end(Reason.MAX_DURATION, now)
-        if self.state != State.ENDED:
-            self._rearm()
-
-    def _rearm(self) -> None:
-        until = min(self._silent_until, self._ring_until, self._expires_at, self._remind_at, self._talk_until)
-        self.board.endpoint.wheel.schedule(self, until)
+        if self.answered:
+            for leg in (self._caller(), self._callee()):
+                if self.answered and now >= leg.due:
+                    leg.on_due(now)
+        self.rearm()
 
     def _on_silence(self, now: float) -> None:
         """The next hop said nothing for `first_response_s`: another one is tried, the last one is waited for."""
@@ -249,7 +186,7 @@ class Call(Timed):
         self.record.b_call_id = callee.call_id
         if self.board.watcher is not None:
             self.board.watcher.dialled(self.record, callee.call_id)
-        self._rearm()
+        self.rearm()
 
     def _next_hop(self, event: CallEvent, now: float) -> None:
         self._hops[self._hop].health.on_suspicion(now)
@@ -266,13 +203,18 @@ class Call(Timed):
             self.board.tally.observe_pdd(now - self._started)
             self._remind_at = now + _REMINDER_S
             self._hops[self._hop].health.heard_at = now
-            self._rearm()
-        self._caller().progress(event.status, event.early, event.crossing.session, now)
+            self.rearm()
+        crossing = event.crossing if self._trusting else for_strangers(event.crossing)
+        self._caller().progress(Progress(event.status, event.early, crossing, event.rseq), now)
 
     def _remind(self, event: CallEvent, now: float) -> None:
         self._caller().remind(now)
 
     def _answer(self, event: CallEvent, now: float) -> None:
+        if self._caller().holds_answer:
+            self._held = event
+            self.state = State.RINGING
+            return
         record = self.record
         record.answer_time = self.board.clock.utc_ms()
         record.sip_status = 200
@@ -284,8 +226,8 @@ class Call(Timed):
         self._silent_until = self._ring_until = self._expires_at = self._remind_at = NEVER
         self._talk_until = now + self._max_talk_s
         self.board.records.write(EntryKind.START, record)
-        self._caller().answer(event.early, event.crossing.session, now)
-        self._rearm()
+        self._caller().answer(event.early, event.crossing, now)
+        self.rearm()
 
     def _confirm(self, event: CallEvent, now: float) -> None:
         self._callee().confirm(event.crossing)
@@ -308,7 +250,7 @@ class Call(Timed):
         caller, callee = self._caller(), self._callee()
         leaving: Leg = caller if event.by_caller else callee
         staying: Leg = callee if event.by_caller else caller
-        self._abort_exchange(now)
+        self._abort_conversation(now)
         leaving.drop_acceptance()
         self._finish(reason, 200, cause, released_by, now)
         if leaving is callee:
@@ -319,15 +261,17 @@ class Call(Timed):
     def _hang_up_both(self, event: CallEvent, now: float) -> None:
         reason = Reason(event.reason)
         cause = ANSWER[reason].cause
-        self._abort_exchange(now)
+        self._abort_conversation(now)
         self._finish(reason, 200, cause, "platform", now)
         self._callee().hang_up(cause, now)
         self._caller().hang_up(cause, now)
 
-    def _abort_exchange(self, now: float) -> None:
-        if self.exchange is not None:
-            self.exchange.abort(now)
-            self.exchange = None
+    def _abort_conversation(self, now: float) -> None:
+        if self.conversation is not None:
+            self.conversation.abort(now)
+        for leg in (self.caller, self.callee):
+            if leg is not None:
+                leg.stop_refreshing(now)
 
     def _refuse(self, event: CallEvent, now: float) -> None:
         self._fail(Reason(event.reason), event.status, event.crossing.cause, "platform", now,
@@ -342,8 +286,21 @@ class Call(Timed):
             return
         reason = reason_of_failure(status, cause)
         retry_after = event.crossing.retry_after if status in _RETRY_AFTER_CROSSES else 0
-        shown = 500 if status in _OWN_LEG else status
+        shown = 500 if status in OWN_LEG else status
         self._fail(reason, shown, cause or cause_of_status(status), "callee", now, retry_after)
+
+    def _unacknowledged(self, event: CallEvent, now: float) -> None:
+        """The caller never acknowledged a reliable provisional response (RFC 3262 3)."""
+        cause = ANSWER[Reason.NO_ACK].cause
+        self._callee().abandon(cause, now)
+        self._fail(Reason.NO_ACK, 504, cause, "platform", now)
+
+    def _left(self, event: CallEvent, now: float) -> None:
+        """The callee hung up while its answer waited for the caller's PRACK: nobody has talked."""
+        callee = self._callee()
+        callee.confirm(Crossing())
+        callee.close()
+        self._fail(Reason.CALLEE_UNREACHABLE, 480, event.crossing.cause or 20, "callee", now)
 
     def _trunk_down(self, event: CallEvent, now: float) -> None:
         self._fail(Reason.TRUNK_DOWN, 500, 38, "platform", now)
@@ -371,41 +328,9 @@ class Call(Timed):
     ) -> None:
         if self.record.ringing_time is None:
             self.board.tally.observe_failure(now - self._started)
+        self._abort_conversation(now)
         self._finish(reason, status, cause, released_by, now)
         self._caller().fail(status, cause, retry_after, now)
-
-    def _finish(self, reason: Reason, status: int, cause: int, released_by: str, now: float) -> None:
-        """Closes the record and counts; from here on the call only says goodbye."""
-        record = self.record
-        record.reason = word(reason)
-        record.disposition = _disposition(reason, record.answer_time is not None)
-        record.sip_status = status
-        record.q850_cause = cause
-        record.released_by = released_by
-        record.close(self.board.clock.utc_ms())
-        self.board.records.write(EntryKind.END, record)
-        tally = self.board.tally
-        tally.call_ended(self.model, record.disposition, record.reason)
-        if record.answer_time is not None:
-            tally.observe_talk(now - self.answered_at)
-        self.forget()
-
-    def _caller(self) -> CallerLeg:
-        caller = self.caller
-        assert caller is not None, "this call has no caller yet"
-        return caller
-
-    def _callee(self) -> CalleeLeg:
-        callee = self.callee
-        assert callee is not None, "this call has not rung anybody yet"
-        return callee
-
-
-def _disposition(reason: Reason, answered: bool) -> str:
-    if answered:
-        return "answered"
-    disposition = ANSWER[reason].disposition
-    return "failed" if disposition == "answered" else disposition  # ended by the platform while it rang
 
 
 S, E = State, Event
@@ -435,6 +360,8 @@ TABLE: Final[dict[tuple[int, int], tuple[State, Callable[[Call, CallEvent, float
     (S.RINGING, E.HOP_LOST): (S.ENDED, Call._trunk_down),
     (S.RINGING, E.GIVEN_UP): (S.ENDED, Call._give_up),
     (S.RINGING, E.RING_TIMEOUT): (S.ENDED, Call._no_answer),
+    (S.RINGING, E.UNACKNOWLEDGED): (S.ENDED, Call._unacknowledged),
+    (S.RINGING, E.RELEASED): (S.ENDED, Call._left),
     (S.RINGING, E.PLATFORM_ENDED): (S.ENDED, Call._end_unanswered),
     (S.ANSWERED, E.CONFIRMED): (S.TALKING, Call._confirm),
     (S.ANSWERED, E.RELEASED): (S.ENDED, Call._release_unconfirmed),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
+from engine.calls.capabilities import ALLOW_LINES, RELIABLE, REQUIRE_LINES, SUPPORTED_LINES, TIMER, required
 from engine.calls.events import CallEvent, Event
+from engine.calls.header_lines import content_type, reason_line
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
-from engine.calls.leg import ALLOW, MOST_EARLY_DIALOGS, Leg, content_type, reason_line
+from engine.calls.leg import MOST_EARLY_DIALOGS, Leg
+from engine.calls.session import SessionOrigin
+from engine.calls.session_timer import shortest_of
 from engine.routing.next_hop import NextHop
-from engine.sip.dialog import calling_dialog
+from engine.sip.dialog import Dialog, calling_dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
+from engine.sip.grammar import number_up_to
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
@@ -26,6 +31,9 @@ BAD_GATEWAY = 502
 PROTOCOL_ERROR = 111  # Q.850: protocol error, unspecified
 Acks = dict[str, tuple[bytes, Flow]]  # To tag of a 2xx → the ACK that it got, for when it comes again
 
+_MOST_TRIES: Final = 3  # of one INVITE whose session interval is too short for the callee's side
+_LONGEST_INTERVAL_S: Final = 7 * 86_400
+_LAST_RSEQ: Final = 2**32 - 1
 _MOST_UNWANTED = 16  # answers to one INVITE that are acknowledged and hung up; further ones are ignored
 _BYE_AHEAD = 100  # how far the CSeq of a BYE to an unwanted 2xx is ahead: higher than any that was used
 
@@ -46,10 +54,29 @@ class Outward:
     trunk: str
 
 
+@dataclass(slots=True)
+class CalleeEarly:
+    """An early dialog of the callee's side: the response that made it, and, once something is said in it, the dialog
+    itself. `sequence`: the last RSeq that came in order, 0 before any."""
+
+    response: Response
+    sequence: int = 0
+    dialog: Dialog | None = None
+    origin: SessionOrigin | None = None
+
+
 class CalleeLeg(Leg):
     """One INVITE to one next hop, with all the early dialogs that come of it. The first 2xx makes the dialog."""
 
-    __slots__ = ("_acks", "_cancel_headers", "_early_tags", "_invite", "_provisional", "call_id")
+    __slots__ = (
+        "_acks",
+        "_cancel_headers",
+        "_early",
+        "_invite",
+        "_offered_reliable",
+        "_provisional",
+        "call_id",
+    )
 
     def __init__(
         self, board: Board, call: Call, outward: Outward, hop: NextHop, crossing: Crossing, now: float
@@ -62,7 +89,11 @@ class CalleeLeg(Leg):
         self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
-        self._early_tags: tuple[str, ...] = ()
+        self._early: dict[str, CalleeEarly] = {}
+        abilities = crossing.abilities
+        options = abilities.supported | abilities.required
+        self._offered_reliable = bool(options & RELIABLE)
+        media = f"P-Early-Media: {abilities.early_media}\r\n" if abilities.early_media else ""
         body = self.origin.write(crossing.session)
         request = OutgoingRequest(
             "INVITE",
@@ -72,7 +103,9 @@ class CalleeLeg(Leg):
             self.call_id,
             1,
             crossing.max_forwards,
-            headers=f"{self.contact}{ALLOW}Accept: {SESSION_TYPE}\r\n{outward.headers}{content_type(body)}",
+            headers=f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[options | TIMER]}"
+            f"{REQUIRE_LINES[abilities.required]}{self.wish()}Accept: {SESSION_TYPE}\r\n{media}"
+            f"{outward.headers}{content_type(body)}",
             body=body,
         )
         board.legs[self.tag] = self
@@ -83,6 +116,10 @@ class CalleeLeg(Leg):
         return False
 
     @property
+    def invite_cseq(self) -> int:
+        return self._invite.request.cseq
+
+    @property
     def responded(self) -> bool:
         """True once anything came back, be it 100."""
         return self._provisional
@@ -90,18 +127,19 @@ class CalleeLeg(Leg):
     # --- in ---
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        early = self.dialog is None and request.call_id == self.call_id
-        if not early or request.from_tag not in self._early_tags:
+        early = None
+        if self.dialog is None and request.call_id == self.call_id:
+            early = self._early.get(request.from_tag)
+        if early is None:
             super().on_request(transaction, request, now)
-            return
-        endpoint = self.board.endpoint
-        method = request.method
-        if method == "BYE":
-            endpoint.respond(transaction, 500, now)  # a callee must not end an early dialog so (RFC 3261 15)
-        elif method == "INVITE":
-            endpoint.respond(transaction, 491, now)  # ours is still open (14.2)
+        elif request.method == "BYE":
+            # A callee must not end an early dialog so (RFC 3261 15).
+            self.board.endpoint.respond(transaction, 500, now)
+        elif request.method == "INVITE":
+            self.board.endpoint.respond(transaction, 491, now)  # ours is still open (14.2)
         else:
-            self.answer_aside(transaction, request, now)
+            dialog, _ = self._dialog_in(early)
+            self.on_aside(transaction, request, dialog, self.tag + request.from_tag, now)
 
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
@@ -109,7 +147,7 @@ class CalleeLeg(Leg):
             self._on_provisional(response, now)
         elif status < 300:
             self._on_success(response, now)
-        else:
+        elif status != 422 or not self._tried_again(response, now):
             self.close()
             if not self._abandoned:
                 crossing = Crossing(cause=cause_of(response))
@@ -137,9 +175,12 @@ class CalleeLeg(Leg):
             self._acks[tag] = self.acknowledge(self._invite.request.cseq, crossing)
 
     def abandon(self, cause: int, now: float) -> None:
-        """The call is over for this INVITE before any final response. CANCEL is held until a provisional
-        response has come (RFC 3261 9.1); a 2xx that crosses it is acknowledged and hung up."""
-        if self._abandoned or self.dialog is not None:
+        """The call is over for this INVITE before the caller has an answer. CANCEL is held until a provisional
+        response has come (RFC 3261 9.1); a 2xx that crosses it, or was held back, is acknowledged and hung up."""
+        if self._abandoned:
+            return
+        if self.dialog is not None:
+            self.hang_up(cause, now)
             return
         self._cancel_headers = reason_line(cause)
         if self._provisional:
@@ -162,6 +203,49 @@ class CalleeLeg(Leg):
 
     # --- within ---
 
+    def dialog_of(self, early: str) -> tuple[Dialog, SessionOrigin]:
+        if early and self.dialog is None:
+            known = self._early.get(early[len(self.tag) :])
+            if known is not None:
+                return self._dialog_in(known)
+        return super().dialog_of(early)
+
+    def _dialog_in(self, early: CalleeEarly) -> tuple[Dialog, SessionOrigin]:
+        """Makes what it stands for as soon as it is needed; most early dialogs say nothing."""
+        if early.dialog is None or early.origin is None:
+            early.dialog = calling_dialog(self._invite.request, self.tag, early.response, self.flow)
+            early.origin = self.origin.copy()
+        return early.dialog, early.origin
+
+    def _begin_dialog(self, response: Response, now: float) -> None:
+        """The first 2xx: the dialog, which goes on counting where its early self was."""
+        dialog = calling_dialog(self._invite.request, self.tag, response, self.flow)
+        early = self._early.get(response.to_tag)
+        if early is not None and early.dialog is not None and early.origin is not None:
+            dialog.local_cseq, dialog.remote_cseq = early.dialog.local_cseq, early.dialog.remote_cseq
+            self.origin = early.origin
+        self._early = {}
+        self.dialog = dialog
+        self.settle(response, now)
+
+    def _tried_again(self, response: Response, now: float) -> bool:
+        """After 422: the same INVITE with the interval that the callee's side wants (RFC 4028 7.3)."""
+        shortest = shortest_of(response)
+        request = self._invite.request
+        wished = self.wish()
+        if self._abandoned or not wished or request.cseq >= _MOST_TRIES:
+            return False
+        if not max(self.board.settings.session_expires_s, self.shortest) < shortest <= _LONGEST_INTERVAL_S:
+            return False  # what it was offered is long enough for what it says
+        self.shortest = shortest
+        headers = request.headers.replace(wished, self.wish())
+        self._early = {}
+        self._invite.user = UNHEARD
+        self._invite = self.board.endpoint.send_invite(
+            replace(request, cseq=request.cseq + 1, headers=headers), self.flow, self, now
+        )
+        return True
+
     def _late_answers(self) -> LateAnswers:
         invite = self._invite
         return LateAnswers(self.board.endpoint, invite.request, invite.flow, self.tag, self._acks)
@@ -180,10 +264,23 @@ class CalleeLeg(Leg):
         if response.status in (100, 199):
             return  # 199 was never offered to it (RFC 6228 4), and tells the caller nothing
         tag = response.to_tag
-        if tag and tag not in self._early_tags and len(self._early_tags) < MOST_EARLY_DIALOGS:
-            self._early_tags += (tag,)
+        rseq = 0
+        if tag:
+            early = self._early.get(tag)
+            if early is None:
+                early = CalleeEarly(response)
+                if len(self._early) < MOST_EARLY_DIALOGS:
+                    self._early[tag] = early
+            if "rseq" in response.fields and self._offered_reliable:
+                rseq = number_up_to(response.value("rseq"), _LAST_RSEQ)
+                if rseq <= 0 or not required(response) & RELIABLE:
+                    rseq = 0
+                elif early.sequence and rseq != early.sequence + 1:
+                    return  # again, or too early: it will come again (RFC 3262 4)
+                else:
+                    early.sequence = rseq
         crossing = _crossing(response)
-        event = CallEvent(Event.PROGRESS, crossing, response.status, early=self.tag + tag)
+        event = CallEvent(Event.PROGRESS, crossing, response.status, early=self.tag + tag, rseq=rseq)
         self.call.handle(event, now)
 
     def _on_success(self, response: Response, now: float) -> None:
@@ -198,7 +295,7 @@ class CalleeLeg(Leg):
             if dialog is None:
                 self.close()  # its transaction has nothing more to report than further 2xx
             return
-        self.dialog = calling_dialog(self._invite.request, self.tag, response, self.flow)
+        self._begin_dialog(response, now)
         try:
             crossing = crossing_of(response)
         except Unacceptable:

@@ -22,13 +22,15 @@ class Event(IntEnum):
     REMIND = 10  # it has been ringing for another minute
     CONFIRMED = 11  # the caller's ACK came
     RELEASED = 12  # either side hung up: BYE
-    PLATFORM_ENDED = 13  # the engine ends it: no ACK, longest talk time, an operator, a leg that is gone
+    UNACKNOWLEDGED = 13  # a reliable provisional response got no PRACK (RFC 3262 3)
+    PLATFORM_ENDED = 14  # the engine ends it: no ACK, longest talk time, an operator, a leg that is gone
 
 
 @dataclass(slots=True)
 class CallEvent:
     """`by_caller` tells the side where a side matters; `status` is the SIP status that a failure or progress
-    had there; `early` tells the callee's early dialogs apart; `reason` is the record's, for PLATFORM_ENDED."""
+    had there; `early` tells the callee's early dialogs apart; `reason` is the record's, for PLATFORM_ENDED; `rseq` is
+    that of a reliable provisional response, 0 for an unreliable one."""
 
     kind: Event
     crossing: Crossing = field(default_factory=Crossing)
@@ -36,3 +38,4 @@ class CallEvent:
     by_caller: bool = False
     early: str = ""
     reason: int = 0
+    rseq: int = 0

@@ -1,6 +1,7 @@
 """The only place where anything crosses from one leg to the other.
 
-What a message carries over is a Crossing: a few values, each read, checked and kept on purpose. A leg builds its
+What a message carries over is a Crossing: a few values, each read, checked and kept on purpose. (INFO carries a body of
+its own kind, `info_of`.) A leg builds its
 own message from a Crossing and from its own state. What has no field here does not cross, whatever it is called.
 """
 
@@ -10,8 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from engine.calls.capabilities import CROSSING_OPTIONS, methods, required, supported
 from engine.numbering.numbers import RealNumber, parse_real
 from engine.sip.headers import MalformedHeader, NameAddr
+from engine.sip.info_body import INFO_TYPES, masked_info
 from engine.sip.message import Message, Request
 from engine.sip.multipart import MalformedMultipart, only_part
 from engine.sip.sdp import MalformedSdp, masked_session
@@ -29,7 +32,27 @@ _Q850: Final = re.compile(
 # Nearly every number arrives so; nothing in it can be escaped.
 _PLAIN_USER: Final = re.compile(r"sip:(\+?[0-9]{1,20})@[A-Za-z0-9\[]")
 _DELTA: Final = re.compile(r"([0-9]{1,10})")
+_EARLY_MEDIA: Final = frozenset(("sendrecv", "sendonly", "recvonly", "inactive", "gated", "supported"))
 _SECONDS: Final = re.compile(r"\s*(\d{1,6})(?!\d)")
+
+
+@dataclass(slots=True, frozen=True)
+class Abilities:
+    """What a message says about its sender, as far as the engine carries it through.
+
+    supported      bits of `capabilities` from Supported that concern both legs
+    required       the same from Require
+    methods        bits of `capabilities` from Allow
+    early_media    words of P-Early-Media (RFC 5009), "" for none; for trusting trunks only
+    """
+
+    supported: int = 0
+    required: int = 0
+    methods: int = 0
+    early_media: str = ""
+
+
+NO_ABILITIES: Final = Abilities()
 
 
 @dataclass(slots=True)
@@ -40,12 +63,14 @@ class Crossing:
     cause          Q.850 cause of a Reason header, 0 for none (RFC 3326)
     retry_after    seconds, 0 for none
     max_forwards   of a request, already lowered by one
+    abilities      of the sender
     """
 
     session: str = ""
     cause: int = 0
     retry_after: int = 0
     max_forwards: int = DEFAULT_MAX_FORWARDS
+    abilities: Abilities = NO_ABILITIES
 
 
 class Unacceptable(Exception):
@@ -63,6 +88,8 @@ def crossing_of(message: Message) -> Crossing:
     crossing = Crossing()
     if message.body:
         crossing.session = _session(message)
+    if "allow" in fields or "supported" in fields or "require" in fields or "p-early-media" in fields:
+        crossing.abilities = _abilities(message)
     if "reason" in fields:
         crossing.cause = cause_of(message)
     if "retry-after" in fields:
@@ -72,6 +99,26 @@ def crossing_of(message: Message) -> Crossing:
     if hops is not None:
         crossing.max_forwards = max(0, hops - 1)
     return crossing
+
+
+def for_strangers(crossing: Crossing) -> Crossing:
+    """The same between trunks that do not both trust: P-Early-Media stays behind (RFC 5009 section 8)."""
+    known = crossing.abilities
+    if known.early_media:
+        crossing.abilities = Abilities(known.supported, known.required, known.methods)
+    return crossing
+
+
+def info_of(request: Request) -> tuple[str, str]:
+    """Content type and body of an INFO as they may cross, ("", "") for an empty one. Raises Unacceptable."""
+    if not request.body:
+        return "", ""
+    kind = request.content_type
+    encoded = request.value("content-encoding") not in ("", "identity")
+    body = None if encoded else masked_info(kind, request.body.decode("utf-8", "surrogateescape"))
+    if body is None:
+        raise Unacceptable(415, f"Accept: {INFO_TYPES}\r\n")
+    return kind, body
 
 
 def cause_of(message: Message) -> int:
@@ -113,6 +160,19 @@ def validity(request: Request) -> int | None:
 def dialled_text(request: Request) -> str:
     """The user part or telephone number of the Request-URI, "" for none."""
     return _user(request.uri)
+
+
+def _abilities(message: Message) -> Abilities:
+    early_media = ""
+    if "p-early-media" in message.fields:
+        words = [word.lower() for word in message.values("p-early-media")]
+        early_media = ", ".join([word for word in words if word in _EARLY_MEDIA])
+    return Abilities(
+        supported(message) & CROSSING_OPTIONS,
+        required(message) & CROSSING_OPTIONS,
+        methods(message),
+        early_media,
+    )
 
 
 def _number_of(uri: str) -> RealNumber | None:

@@ -1,43 +1,62 @@
 """One side of a call once it has a dialog: hanging up, changing the session, what comes in between.
 
 A leg knows SIP and its own side only. What the other side has to know goes to the call as an event or to the
-exchange as a Crossing; what comes from there is built into this leg's messages from its own state.
+conversation as a Crossing; what comes from there is built into this leg's messages from its own state.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from engine.calls.board import CARRIED_METHODS, Board
+from engine.calls.acceptance import Acceptance, Acknowledged, Farewell, Parting
+from engine.calls.board import Board, extensions_refused
+from engine.calls.capabilities import ALLOW, ALLOW_LINES, SUPPORTED_LINES, TIMER, methods
 from engine.calls.events import CallEvent, Event
-from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
+from engine.calls.header_lines import content_type, reason_line
+from engine.calls.hiding import (
+    SESSION_TYPE,
+    Abilities,
+    Crossing,
+    Unacceptable,
+    cause_of,
+    crossing_of,
+    info_of,
+)
+from engine.calls.refresh import Refresh
 from engine.calls.session import SessionOrigin
+from engine.calls.session_timer import SessionTimer, agreed, terms_of, too_short, wish
 from engine.sip.dialog import Dialog
 from engine.sip.flow import Flow
 from engine.sip.grammar import METHODS
 from engine.sip.message import Request, Response
-from engine.sip.timers import NEVER, Timed
+from engine.sip.timers import NEVER
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.transaction import ClientUser, ServerTransaction
 
 if TYPE_CHECKING:
     from engine.calls.call import Call
 
-ALLOW = f"Allow: {CARRIED_METHODS}\r\n"
 MOST_EARLY_DIALOGS = 16  # of one INVITE, so that a callee's side cannot fill the memory
 
 
-class Acknowledged(Protocol):
-    """Who sent a 2xx to an INVITE and hears what became of it."""
-
-    def on_acknowledged(self, leg: Leg, crossing: Crossing, now: float) -> None: ...
-    def on_unacknowledged(self, leg: Leg, now: float) -> None: ...
-
-
 class Leg:
-    """`dialog` is None until there is one; `flow` is where this side last sent from."""
+    """`dialog` is None until there is one; `flow` is where this side last sent from; `methods` are those that it has
+    said it allows; `timer` runs from the answer on; `refreshing` is a refresh of ours that is on its way."""
 
-    __slots__ = ("acceptance", "board", "call", "contact", "dialog", "flow", "origin", "tag")
+    __slots__ = (
+        "acceptance",
+        "board",
+        "call",
+        "contact",
+        "dialog",
+        "flow",
+        "methods",
+        "origin",
+        "refreshing",
+        "shortest",
+        "tag",
+        "timer",
+    )
 
     def __init__(self, board: Board, call: Call, flow: Flow) -> None:
         self.board = board
@@ -48,6 +67,10 @@ class Leg:
         self.origin: SessionOrigin = board.origin()
         self.dialog: Dialog | None = None
         self.acceptance: Acceptance | None = None
+        self.methods = 0
+        self.timer: SessionTimer | None = None
+        self.refreshing: Refresh | None = None
+        self.shortest = 0  # Min-SE that the far end has asked for
 
     @property
     def is_caller(self) -> bool:
@@ -77,19 +100,35 @@ class Leg:
                 self.drop_acceptance()
                 self.close()
         elif method == "INVITE":
-            self._on_reinvite(transaction, request, now)
+            self._on_reinvite(transaction, request, dialog, now)
         else:
-            dialog.remote_cseq = request.cseq
-            self.answer_aside(transaction, request, now)
+            self.on_aside(transaction, request, dialog, "", now)
 
-    def answer_aside(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """Answers what has nothing to do with the call: the method comes first, then what it requires (8.2)."""
-        endpoint = self.board.endpoint
+    def on_aside(
+        self, transaction: ServerTransaction, request: Request, dialog: Dialog, early: str, now: float
+    ) -> None:
+        """What comes within a dialog besides INVITE and BYE: PRACK, UPDATE and INFO, which cross, and what has
+        nothing to do with the call. `early` names the early dialog, "" after the answer."""
         method = request.method
-        if method != "OPTIONS":
+        endpoint = self.board.endpoint
+        if request.cseq <= dialog.remote_cseq:
+            endpoint.respond(transaction, 500, now)
+            return
+        dialog.remote_cseq = request.cseq
+        if method == "OPTIONS":
+            if not extensions_refused(self.board, transaction, request, now):
+                endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
+        elif method not in ("PRACK", "UPDATE", "INFO"):
             endpoint.respond(transaction, 405 if method in METHODS else 501, now, headers=ALLOW)
-        elif not extensions_refused(self.board, transaction, request, now):
-            endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
+        elif extensions_refused(self.board, transaction, request, now):
+            return
+        elif request.max_forwards == 0:
+            endpoint.respond(transaction, 483, now)
+        else:
+            try:
+                self._cross(transaction, request, dialog, early, now)
+            except Unacceptable as unacceptable:
+                endpoint.respond(transaction, unacceptable.status, now, headers=unacceptable.headers)
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK to a 2xx of this leg. A second one, or one for another INVITE, changes nothing."""
@@ -99,9 +138,7 @@ class Leg:
         try:
             crossing = crossing_of(request)
         except Unacceptable:
-            crossing = (
-                Crossing()
-            )  # an ACK cannot be refused (13.2.2.4); what is wrong with its body stays here
+            crossing = Crossing()  # an ACK cannot be refused (13.2.2.4): what is wrong with its body stays
         self.acceptance = None
         acceptance.stop()
         acceptance.owner.on_acknowledged(self, crossing, now)
@@ -116,28 +153,69 @@ class Leg:
         cseq: int,
         owner: Acknowledged,
         now: float,
-        routes: str = "",
+        lines: str,
+        abilities: Abilities,
     ) -> None:
-        """Sends the 2xx to an INVITE and repeats it until its ACK comes (RFC 3261 13.3.1.4). `routes` are the
-        Record-Route lines of one that makes a dialog (12.1.1)."""
+        """Sends the 2xx to an INVITE and repeats it until its ACK comes (RFC 3261 13.3.1.4). `lines` are those that
+        only this one has."""
         data = self.board.endpoint.respond(
             transaction,
             200,
             now,
             tag=tag,
-            headers=f"{routes}{self.contact}{ALLOW}{content_type(session)}",
+            headers=f"{lines}{self.contact}{ALLOW_LINES[abilities.methods]}"
+            f"{SUPPORTED_LINES[abilities.supported | TIMER]}{content_type(session)}",
             body=session,
         )
         self.acceptance = Acceptance(self, data, transaction.flow, cseq, owner, now)
 
+    def grant(
+        self, transaction: ServerTransaction, crossing: Crossing, early: str, lines: str, now: float
+    ) -> None:
+        """Sends the 200 to a PRACK, UPDATE or INFO of this side."""
+        _, origin = self.dialog_of(early)
+        body = origin.write(crossing.session)
+        headers = f"{lines}{content_type(body)}"
+        if transaction.method == "UPDATE":
+            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{headers}"
+        self.board.endpoint.respond(transaction, 200, now, headers=headers, body=body)
+
     def reinvite(self, crossing: Crossing, user: ClientUser, now: float) -> InviteClient:
         """Sends a re-INVITE with the other side's session, or without one (late offer)."""
-        dialog = self._confirmed()
-        body = self.origin.write(crossing.session)
-        request = dialog.request(
-            "INVITE", f"{self.contact}{ALLOW}{content_type(body)}", body, crossing.max_forwards
+        return self._reinvite(
+            self.origin.write(crossing.session), crossing.abilities, crossing.max_forwards, user, now
         )
-        return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
+
+    def refresh(self, with_update: bool, user: ClientUser, now: float) -> InviteClient | None:
+        """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4)."""
+        if not with_update:
+            return self._reinvite(self.origin.again(), Abilities(), 70, user, now)
+        headers = f"{self.contact}{ALLOW}{SUPPORTED_LINES[TIMER]}{self.wish()}"
+        request = self._confirmed().request("UPDATE", headers)
+        self.board.endpoint.send_request(request, self._confirmed().target_flow, user, now)
+        return None
+
+    def pass_on(
+        self,
+        method: str,
+        crossing: Crossing,
+        early: str,
+        headers: str,
+        body: str,
+        user: ClientUser,
+        now: float,
+    ) -> None:
+        """Sends a PRACK, UPDATE or INFO of the other side in this side's dialog; `headers` and `body` are those of
+        its kind, where it brings no session."""
+        dialog, origin = self.dialog_of(early)
+        if crossing.session:
+            body = origin.write(crossing.session)
+            headers += content_type(body)
+        if method == "UPDATE":
+            lines = "" if early else f"{SUPPORTED_LINES[TIMER]}{self.wish()}"
+            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{lines}{headers}"
+        request = dialog.request(method, headers, body, crossing.max_forwards)
+        self.board.endpoint.send_request(request, dialog.target_flow, user, now)
 
     def acknowledge(self, cseq: int, crossing: Crossing) -> tuple[bytes, Flow]:
         """Sends the ACK to a 2xx of this side; returns it for repeated 2xx."""
@@ -180,113 +258,135 @@ class Leg:
         """Forgets the leg: whatever comes for it from now on is unknown."""
         self.board.legs.pop(self.tag, None)
 
+    # --- session timer (RFC 4028) ---
+
+    @property
+    def due(self) -> float:
+        """When something is to be done about the session's timer."""
+        return NEVER if self.timer is None else self.timer.due
+
+    def negotiate(self, request: Request, now: float) -> str:
+        """Takes up the timer that a re-INVITE or UPDATE of theirs asks for; the lines for its 2xx."""
+        terms = terms_of(request, self.board.settings)
+        self.run_timer(terms.timer, now)
+        return terms.lines
+
+    def wish(self) -> str:
+        """The timer's lines in a request of ours."""
+        timer = self.timer
+        interval = self.board.settings.session_expires_s if timer is None else timer.interval
+        return wish(timer, max(interval, self.shortest) if interval else 0, self.shortest)
+
+    def settle(self, response: Response, now: float) -> None:
+        """Takes up the timer that a 2xx to an INVITE or UPDATE of ours agrees to."""
+        timer = self.timer
+        interval = self.board.settings.session_expires_s if timer is None else timer.interval
+        self.run_timer(agreed(response, interval), now)
+        if "allow" in response.fields:
+            self.methods = methods(response)
+
+    def run_timer(self, timer: SessionTimer | None, now: float) -> None:
+        self.timer = timer
+        if timer is not None:
+            timer.restart(now)
+
+    def on_due(self, now: float) -> None:
+        """The engine's turn to refresh; or nobody has, and the far end is gone."""
+        timer = self.timer
+        if timer is None:
+            return
+        if not timer.ours or now >= timer.over_at:
+            self.call.expired(now)
+        elif self.refreshing is None and self.acceptance is None and not self.call.negotiating:
+            self.refreshing = Refresh(self, now)
+        else:
+            timer.postpone(now + Refresh.PATIENCE_S)
+
+    @property
+    def refreshes_session(self) -> bool:
+        """True while a re-INVITE of the engine's own is open here."""
+        return self.refreshing is not None and self.refreshing.with_session
+
+    def stop_refreshing(self, now: float) -> None:
+        """The call ends."""
+        if self.refreshing is not None:
+            self.refreshing.abandon(now)
+            self.refreshing = None
+        self.timer = None
+
     # --- within ---
 
-    def _on_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        dialog = self._confirmed()
+    def dialog_of(self, early: str) -> tuple[Dialog, SessionOrigin]:
+        """The dialog and its session's origin; `early` names an early one, "" is the dialog itself."""
+        return self._confirmed(), self.origin
+
+    def _cross(
+        self, transaction: ServerTransaction, request: Request, dialog: Dialog, early: str, now: float
+    ) -> None:
+        """Raises Unacceptable."""
+        conversation = self.call.converse()
+        if request.method == "INFO":
+            kind, body = info_of(request)
+            crossing = Crossing(max_forwards=max(0, (request.max_forwards or 71) - 1))
+            headers = f"Content-Type: {kind}\r\n" if body else ""
+            conversation.pass_on(self, transaction, crossing, early, headers, body, now)
+            return
+        crossing = crossing_of(request)
+        if request.method == "PRACK":
+            self.on_prack(transaction, request, crossing, early, now)
+            return
+        if "allow" in request.fields:
+            self.methods = methods(request)
+        if not early and too_short(request, self.board.settings):
+            shortest = self.board.settings.min_session_expires_s
+            raise Unacceptable(422, f"Min-SE: {shortest}\r\n")
+        dialog.refresh_target(request.contact, transaction.flow)
+        if crossing.session:
+            conversation.updated(self, transaction, request, crossing, early, now)
+        else:
+            lines = "" if early else self.negotiate(request, now)
+            self.grant(transaction, Crossing(), early, lines, now)
+
+    def on_prack(
+        self, transaction: ServerTransaction, request: Request, crossing: Crossing, early: str, now: float
+    ) -> None:
+        """PRACK where nothing waits for it (RFC 3262 3)."""
+        self.board.endpoint.respond(transaction, 481, now)
+
+    def _on_reinvite(
+        self, transaction: ServerTransaction, request: Request, dialog: Dialog, now: float
+    ) -> None:
         dialog.remote_cseq = request.cseq
+        endpoint = self.board.endpoint
         if extensions_refused(self.board, transaction, request, now):
             return
         try:
             crossing = crossing_of(request)
         except Unacceptable as unacceptable:
-            self.board.endpoint.respond(transaction, unacceptable.status, now, headers=unacceptable.headers)
+            endpoint.respond(transaction, unacceptable.status, now, headers=unacceptable.headers)
             return
         if request.max_forwards == 0:
-            self.board.endpoint.respond(transaction, 483, now)
-            return
-        self.call.reinvited(self, transaction, request, crossing, now)
+            endpoint.respond(transaction, 483, now)
+        elif too_short(request, self.board.settings):
+            shortest = self.board.settings.min_session_expires_s
+            endpoint.respond(transaction, 422, now, headers=f"Min-SE: {shortest}\r\n")
+        else:
+            if "allow" in request.fields:
+                self.methods = methods(request)
+            self.call.converse().reinvited(self, transaction, request, crossing, now)
+
+    def _reinvite(
+        self, body: str, abilities: Abilities, max_forwards: int, user: ClientUser, now: float
+    ) -> InviteClient:
+        dialog = self._confirmed()
+        headers = (
+            f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[abilities.supported | TIMER]}"
+            f"{self.wish()}{content_type(body)}"
+        )
+        request = dialog.request("INVITE", headers, body, max_forwards)
+        return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
 
     def _confirmed(self) -> Dialog:
         dialog = self.dialog
         assert dialog is not None, "this leg has no dialog yet"
         return dialog
-
-
-class Acceptance(Timed):
-    """A 2xx on its way: repeated from T1 up to T2 until acknowledged, over TCP too, 64·T1 at most (13.3.1.4)."""
-
-    __slots__ = ("cseq", "data", "flow", "give_up_at", "interval", "leg", "owner")
-
-    def __init__(self, leg: Leg, data: bytes, flow: Flow, cseq: int, owner: Acknowledged, now: float) -> None:
-        super().__init__()
-        timers = leg.board.endpoint.timers
-        self.leg = leg
-        self.data = data
-        self.flow = flow
-        self.cseq = cseq
-        self.owner = owner
-        self.interval = timers.t1
-        self.give_up_at = now + timers.transaction
-        leg.board.endpoint.wheel.schedule(self, now + self.interval)
-
-    def stop(self) -> None:
-        self.deadline = NEVER
-
-    def wake(self, now: float) -> None:
-        endpoint = self.leg.board.endpoint
-        if now >= self.give_up_at:
-            self.leg.acceptance = None
-            self.owner.on_unacknowledged(self.leg, now)
-            return
-        endpoint.outbox.append((self.flow, self.data))
-        self.leg.board.tally.retransmission("out")
-        self.interval = min(2 * self.interval, endpoint.timers.t2)
-        endpoint.wheel.schedule(self, min(now + self.interval, self.give_up_at))
-
-
-class Parting:
-    """Hangs up as soon as it may: the call ended before the ACK to our 2xx had come."""
-
-    __slots__ = ("_cause",)
-
-    def __init__(self, cause: int) -> None:
-        self._cause = cause
-
-    def on_acknowledged(self, leg: Leg, crossing: Crossing, now: float) -> None:
-        leg.hang_up(self._cause, now)
-
-    def on_unacknowledged(self, leg: Leg, now: float) -> None:
-        leg.hang_up(self._cause, now)
-
-
-class Farewell:
-    """Who sent a BYE: however it is answered, or not, the leg is over (RFC 3261 15.1.1)."""
-
-    __slots__ = ("leg",)
-
-    def __init__(self, leg: Leg) -> None:
-        self.leg = leg
-
-    def on_response(self, response: Response, now: float) -> None:
-        if response.status >= 200:
-            self.leg.close()
-
-    def on_timeout(self, now: float) -> None:
-        self.leg.close()
-
-    def on_transport_error(self, now: float) -> None:
-        self.leg.close()
-
-
-def content_type(body: str) -> str:
-    """The Content-Type line of a session description, none for an empty body."""
-    return f"Content-Type: {SESSION_TYPE}\r\n" if body else ""
-
-
-def reason_line(cause: int) -> str:
-    """The Reason line of a Q.850 cause, without text (RFC 3326); none for 0."""
-    return f"Reason: Q.850;cause={cause}\r\n" if cause else ""
-
-
-def extensions_refused(board: Board, transaction: ServerTransaction, request: Request, now: float) -> bool:
-    """True when it has answered 420, for a Require that nothing here can meet (RFC 3261 8.2.2.3); an empty one
-    requires nothing."""
-    if "require" not in request.fields:
-        return False
-    unsupported = ", ".join([option for option in request.values("require") if option])
-    if not unsupported:
-        return False
-    board.endpoint.respond(transaction, 420, now, tag="" if request.to_tag else board.identifiers.token(),
-                           headers=f"Unsupported: {unsupported}\r\n")  # fmt: skip
-    return True

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from engine.authorization.reason import Reason
 from engine.calls.hiding import Crossing, Unacceptable, crossing_of
 from engine.calls.leg import Leg
+from engine.calls.passage import OWN_LEG
+from engine.calls.session_timer import terms_of
 from engine.sip.flow import Flow
 from engine.sip.message import Request, Response
 from engine.sip.timers import Timed
@@ -15,8 +17,7 @@ from engine.sip.transactions.transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from engine.calls.call import Call
-
-_OWN_LEG = frozenset((401, 407, 420, 421, 422, 482, 483, 503))
+    from engine.calls.conversation import Conversation
 
 
 class State(IntEnum):
@@ -38,9 +39,11 @@ class Reinvite(Timed):
         "_call",
         "_cancelled",
         "_client",
+        "_conversation",
         "_cseq",
         "_responded",
         "_state",
+        "_terms",
         "_timed_out",
         "_transaction",
         "asker",
@@ -48,6 +51,7 @@ class Reinvite(Timed):
 
     def __init__(
         self,
+        conversation: Conversation,
         call: Call,
         asker: Leg,
         asked: Leg,
@@ -57,6 +61,7 @@ class Reinvite(Timed):
         now: float,
     ) -> None:
         super().__init__()
+        self._conversation = conversation
         self._call = call
         self.asker = asker
         self._asked = asked
@@ -67,6 +72,7 @@ class Reinvite(Timed):
         self._cancelled = False
         self._timed_out = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
+        self._terms = terms_of(request, call.board.settings)
         transaction.user = self
         if asker.dialog is not None:
             asker.dialog.refresh_target(request.contact, transaction.flow)
@@ -96,7 +102,7 @@ class Reinvite(Timed):
         else:
             if status == 487 and self._timed_out:
                 status = 504
-            self._fail(500 if status in _OWN_LEG or status < 400 else status, now)
+            self._fail(500 if status in OWN_LEG or status < 400 else status, now)
 
     def on_timeout(self, now: float) -> None:
         self._fail(408, now)
@@ -165,8 +171,13 @@ class Reinvite(Timed):
         self._state = State.ANSWERED
         self._call.board.endpoint.wheel.drop(self)
         self._transaction.user = None
+        self._asked.settle(response, now)
+        self.asker.run_timer(self._terms.timer, now)
+        self._call.rearm()
         session = self.asker.origin.write(crossing.session)
-        self.asker.accept(self._transaction, "", session, self._cseq, self, now)
+        self.asker.accept(
+            self._transaction, "", session, self._cseq, self, now, self._terms.lines, crossing.abilities
+        )
 
     def _fail(self, status: int, now: float) -> None:
         if self._state != State.ASKED:
@@ -183,8 +194,8 @@ class Reinvite(Timed):
 
     def _close(self) -> None:
         self._end()
-        if self._call.exchange is self:
-            self._call.exchange = None
+        if self._conversation.reinvite is self:
+            self._conversation.reinvite = None
 
     def _end(self) -> None:
         self._state = State.DONE

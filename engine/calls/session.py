@@ -24,3 +24,15 @@ class SessionOrigin:
             self._version += 1
             self._last = session
         return f"v=0\r\no=- {self._id} {self._version} IN {self._address}\r\ns=-\r\n{session}"
+
+    def again(self) -> str:
+        """The last body once more, so that nothing changes by it; "" before the first."""
+        return self.write(self._last)
+
+    def copy(self) -> SessionOrigin:
+        """For another early dialog of the same INVITE: the same so far, on its own from here."""
+        other = SessionOrigin(self._id, "")
+        other._address = self._address
+        other._version = self._version
+        other._last = self._last
+        return other

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from engine.authorization.gate import Admitted, Ask, Attempt, Gate, Interconnected, Refused
 from engine.authorization.reason import RETRY_LATER, Reason
-from engine.calls.board import Board
-from engine.calls.call import Call, State
+from engine.calls.board import Board, extensions_refused
+from engine.calls.call import Call
+from engine.calls.call_state import State
 from engine.calls.callee_leg import Outward
 from engine.calls.caller_leg import CallerLeg
+from engine.calls.capabilities import ALLOW
+from engine.calls.header_lines import reason_line
 from engine.calls.hiding import (
     SESSION_TYPE,
     Crossing,
@@ -20,9 +23,9 @@ from engine.calls.hiding import (
     dialled_text,
     validity,
 )
-from engine.calls.leg import ALLOW, extensions_refused, reason_line
 from engine.calls.ports import Bindings, BindingsUnavailable, LookUpLater
 from engine.calls.record import CallRecord
+from engine.calls.session_timer import too_short
 from engine.calls.summary import Summary
 from engine.numbering.binding import Direction, Found
 from engine.numbering.numbers import parse_dialled
@@ -33,6 +36,7 @@ from engine.sip.headers import MalformedHeader
 from engine.sip.message import Request
 from engine.sip.transactions.transaction import ServerTransaction
 
+_WITHIN_DIALOGS = frozenset(("BYE", "PRACK", "UPDATE", "INFO"))
 _ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'  # RFC 3323 4.1.1.3
 
 
@@ -186,7 +190,7 @@ class Switchboard:
             self._on_invite(transaction, request, now)
         elif method not in METHODS:
             endpoint.respond(transaction, 501, now, tag=self._tag(), headers=ALLOW)
-        elif method == "BYE":
+        elif method in _WITHIN_DIALOGS:
             endpoint.respond(transaction, 481, now, tag=self._tag())  # no dialog is named (15.1.2)
         elif method != "OPTIONS":
             endpoint.respond(transaction, 405, now, tag=self._tag(), headers=ALLOW)
@@ -215,6 +219,11 @@ class Switchboard:
                 crossing = crossing_of(request)
             except Unacceptable as unacceptable:
                 self._refuse_malformed(transaction, unacceptable.status, unacceptable.headers, now)
+                return
+            settings = board.settings
+            if "session-expires" in request.fields and too_short(request, settings):
+                # Its caller tries again at once (RFC 4028 7.4).
+                self._refuse_malformed(transaction, 422, f"Min-SE: {settings.min_session_expires_s}\r\n", now)
                 return
         trunk = self.trunks.by_source(flow.host)
         dialled = parse_dialled(dialled_text(request))
@@ -296,8 +305,9 @@ class Switchboard:
         )
         longest = self.board.settings.max_duration_s
         talk = min(binding.max_duration_s, longest) if binding.max_duration_s else longest
+        trusting = trunk.trust_identity and attempt.trunk is not None and attempt.trunk.trust_identity
         call.occupy(None if attempt.trunk is None else attempt.trunk.incoming, trunk.outgoing, utc)
-        call.dial(outward, trunk.reachable, crossing, talk, now)
+        call.dial(outward, trunk.reachable, crossing, trusting, talk, now)
 
     def _interconnect(
         self, call: Call, attempt: Attempt, screened: Interconnected, crossing: Crossing, now: float
@@ -316,8 +326,9 @@ class Switchboard:
             number = attempt.caller.on_wire(trunk.number_format)
             identity = f"P-Asserted-Identity: <sip:{number}@{self.board.advertise}>\r\nPrivacy: id\r\n"
         outward = Outward(screened.number.on_wire(trunk.number_format), _ANONYMOUS, identity, trunk.name)
+        trusting = trunk.trust_identity and attempt.trunk is not None and attempt.trunk.trust_identity
         call.occupy(None if attempt.trunk is None else attempt.trunk.incoming, trunk.outgoing, utc)
-        call.dial(outward, trunk.reachable, crossing, self.board.settings.max_duration_s, now)
+        call.dial(outward, trunk.reachable, crossing, trusting, self.board.settings.max_duration_s, now)
 
     def _refuse(self, call: Call, refused: Refused, now: float) -> None:
         retry_after = self.limits.retry_after_s if refused.reason in RETRY_LATER else 0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.calls.call import TABLE, Call, State
+from engine.calls.call import TABLE, Call
+from engine.calls.call_state import State
 from engine.calls.events import CallEvent, Event
 from engine.calls.settings import CallSettings
 from engine.numbering.binding import Found, Model
@@ -62,7 +63,8 @@ def stimulus(scene: Scene, phone: PhoneCall, event: Event) -> None:
         Event.RING_TIMEOUT: lambda: scene.run(181),
         Event.REMIND: lambda: scene.run(61),
         Event.CONFIRMED: phone.acknowledge,
-        Event.RELEASED: phone.hang_up,
+        Event.RELEASED: phone.hang_up if phone.answered else lambda: leave_unheard(scene),
+        Event.UNACKNOWLEDGED: lambda: ring_unacknowledged(scene),
         Event.PLATFORM_ENDED: lambda: scene.engine.switchboard.end_call(
             next(iter(scene.engine.board.calls)), scene.world.now
         ),
@@ -78,6 +80,21 @@ def refuse(scene: Scene) -> None:
     else:
         scene.engine.records.accepting = False
         scene.ringing.answer()
+
+
+def ring_unacknowledged(scene: Scene) -> None:
+    """Reliably, to a caller who says that he knows how, and does not."""
+    scene.ringing.ring(183, scene.bob.session(), headers="Require: 100rel\r\nRSeq: 7\r\n")
+    scene.run(33)
+
+
+def leave_unheard(scene: Scene) -> None:
+    """The callee answers and hangs up while its answer waits for the caller's PRACK."""
+    scene.ringing.ring(183, scene.bob.session(), headers="Require: 100rel\r\nRSeq: 7\r\n")
+    scene.run(0.1)
+    scene.ringing.answer()
+    scene.run(0.1)
+    scene.ringing.hang_up()
 
 
 @pytest.mark.parametrize("event", Event, ids=lambda event: event.name)

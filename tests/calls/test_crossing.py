@@ -75,15 +75,15 @@ def test_abilities_are_the_engines_own() -> None:
     scene = Scene()
     call, callee = scene.talk()
     for message in (callee.invite, call.heard.responses[-1]):
-        assert message.value("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
-        assert message.value("supported") == ""
-        assert message.value("require") == ""
+        assert message.value("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"
+        assert message.value("supported") == "100rel, timer"
+    assert callee.invite.value("require") == ""
     assert callee.invite.value("accept") == "application/sdp"
     call.hang_up()
     scene.finish()
 
 
-@pytest.mark.parametrize("required", ["100rel", "timer", "precondition, canary-alice", "x-unknown"])
+@pytest.mark.parametrize("required", ["replaces", "canary-alice, path", "x-unknown"])
 def test_a_required_extension_is_refused_on_its_own_leg(required: str) -> None:
     scene = Scene()
     call = scene.dial(headers=f"Require: {required}\r\n")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.calls.acceptance import Acceptance
 from engine.calls.call import Call
-from engine.calls.leg import Acceptance, Leg
+from engine.calls.leg import Leg
 from engine.calls.reinvite import Reinvite
 from engine.sip.dialog import Dialog
 from engine.sip.message import Message

@@ -415,7 +415,7 @@ def test_required_extensions_and_bodies_are_refused_on_their_leg(by: str) -> Non
     scene = Scene()
     asker, asked = sides(scene, by)
     before = asked.heard.count("INVITE")
-    asker.reinvite(headers="Require: 100rel\r\n")
+    asker.reinvite(headers="Require: replaces\r\n")
     scene.run(0.2)
     asker.reinvite("hello", "Content-Type: text/plain\r\n")
     scene.run(0.2)

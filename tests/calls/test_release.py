@@ -355,9 +355,6 @@ def test_gaps_in_cseq_are_no_mistake() -> None:
     ("method", "status"),
     [
         ("OPTIONS", 200),
-        ("INFO", 405),
-        ("UPDATE", 405),
-        ("PRACK", 405),
         ("REFER", 405),
         ("MESSAGE", 405),
         ("NOTIFY", 405),
@@ -373,7 +370,7 @@ def test_other_requests_within_a_call(method: str, status: int, side: str) -> No
     asking = (call if side == "caller" else callee).send(method)
     scene.run(0.2)
     assert asking.status == status
-    assert asking.responses[-1].value("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
+    assert asking.responses[-1].value("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO"
     assert (callee if side == "caller" else call).heard.count(method) == 0
     call.hang_up()
     expect(scene.finish(), reason="normal")

@@ -339,7 +339,7 @@ def test_other_requests_in_an_early_dialog() -> None:
     scene.ringing.ring(180)
     scene.run(0.1)
     learn_early_dialog(call)
-    asked = [call.send("OPTIONS"), call.send("UPDATE"), call.send("NONSENSE")]
+    asked = [call.send("OPTIONS"), call.send("REFER"), call.send("NONSENSE")]
     scene.run(0.1)
     assert [asking.status for asking in asked] == [200, 405, 501]
     scene.ringing.answer()

@@ -75,7 +75,8 @@ ENGINE_HEADERS = frozenset(
     (
         *("via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route"),
         *("allow", "accept", "content-type", "content-length", "reason", "retry-after"),
-        *("timestamp", "unsupported", "accept-encoding"),
+        *("timestamp", "unsupported", "accept-encoding", "supported", "require", "session-expires", "min-se"),
+        *("rseq", "rack", "p-early-media"),
     )
 )
 

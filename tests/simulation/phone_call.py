@@ -153,13 +153,13 @@ class PhoneCall:
         """The INVITE that made it ring."""
         return self.heard.requests[0]
 
-    def ring(self, status: int = 180, session: str = "", fork: str = "") -> None:
+    def ring(self, status: int = 180, session: str = "", fork: str = "", headers: str = "") -> None:
         """Sends a provisional response; each `fork` is an early dialog of its own."""
         transaction = self._open()
         if transaction is None:
             return
         tag = "" if status == 100 else self._tag_of(fork)
-        self._respond(transaction, status, tag, session)
+        self._respond(transaction, status, tag, session, headers)
 
     def answer(self, session: str | None = None, fork: str = "", headers: str = "") -> None:
         """Sends 200 and repeats it until the ACK comes; an answer after the first is that of another fork."""
