@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import bindings, health, records, running, tracing
+from engine.cli import bindings, health, records, running, top, tracing
 from engine.cli.engine_client import settings_or_exit
 from engine.cli.options import DEFAULT_CONFIG, Config, Json, Overrides
 from engine.cli.output import DONE, FAILED, complain, print_json
@@ -113,6 +113,7 @@ app.add_typer(records.app, name="cdr")
 app.add_typer(tracing.app, name="trace")
 app.command("health")(health.health)
 app.command("stats")(running.stats)
+app.command("top")(top.top)
 app.command("drain")(running.drain)
 app.command("log-level")(running.log_level)
 app.command("version")(running.version)

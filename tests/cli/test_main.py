@@ -25,7 +25,7 @@ HEAVY = (
 @pytest.mark.parametrize(
     "words",
     [
-        "serve", "check", "lab", "health", "stats", "drain", "log-level", "version", "bindings list", "bindings get",
+        "serve", "check", "lab", "health", "stats", "top", "drain", "log-level", "version", "bindings list", "bindings get",
         "bindings load", "bindings reload", "bindings export", "bindings stats", "calls list", "trunks list",
         "cdr tail", "cdr query", "cdr export",
     ],
