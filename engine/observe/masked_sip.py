@@ -97,15 +97,21 @@ _RUN = re.compile(r"\d{11,}")
 _USER = re.compile(r"(?i)\b(?:sips?:[^@\s<>\"]*@|tel:[^\s<>\",]*)")
 _USER_RUN = re.compile(r"(?<![0-9A-Za-z])\d(?:[-. ()]?\d){6,}(?![0-9A-Za-z])")  # no part of a token
 _MASKED_NUMBER = re.compile(r"(?:00)?(?:86)?700\d{12}")
+_FOLD = re.compile(r"\r?\n[ \t]+")  # RFC 3261 7.3.1
 _ESCAPED = re.compile(r"%(2[0-9A-Fa-f]|3[0-9])")  # digits and their separators, spelt out
 _NOT_DIGIT = re.compile(r"\D+")
 
-# What of a session description is a list of numbers by its grammar (RFC 8866): there only each word is looked at,
-# not what several of them would make together. Other attributes are looked at as text.
-_SDP_LISTS: Final = frozenset("vcbtrm")
-_SDP_ATTRIBUTES: Final = re.compile(
-    r"a=(?:rtpmap|fmtp|rtcp|rtcp-fb|extmap|imageattr|curr|des|conf|ssrc|group)[: ]"
-)
+# Lists of numbers by their grammar, that of RFC 3261 and RFC 8866: there only each word is looked at, not what
+# several of them would make together. What does not keep to the grammar is not shown, or looked at as text.
+_NUMERIC_VALUE = re.compile(r"\d{1,10}(?: \d{1,10})?(?: [A-Z]+)?")
+_SDP_GRAMMAR: Final = {
+    "v": re.compile(r"v=\d"),
+    "o": re.compile(r"o=\S+ \d+ \d+ IN IP[46] \S+"),
+    "c": re.compile(r"c=IN IP[46] \S+"),
+    "t": re.compile(r"t=\d{1,10} \d{1,10}"),
+    "b": re.compile(r"b=[A-Za-z-]+:\d{1,10}"),
+    "m": re.compile(r"m=[a-z]+ \d{1,5}(?:/\d{1,3})? [A-Za-z0-9/]+(?: \d{1,3}| [A-Za-z*]\S*)*"),
+}
 _SDP_KEYS: Final = re.compile(r"(?i)a=(?:crypto|key-mgmt)[: ]")
 
 
@@ -118,29 +124,26 @@ def masked_message(data: bytes, key: bytes) -> bytes:
     if not blank and "\r\n" not in head:
         head, blank, body = text.partition("\n\n")  # some senders know no better
         end = "\n"
-    lines = head.split(end)
+    lines = _FOLD.sub(" ", head).split(end)
     shown = [masked_text(lines[0])]
-    name, content_type = "", ""
+    content_type = ""
     lengths: list[int] = []
     for line in lines[1:]:
-        if line[:1] not in (" ", "\t"):
-            written, _, value = line.partition(":")
-            name = written.strip().lower()
+        written, _, value = line.partition(":")
+        name = written.strip().lower()
+        if name in _CALL_ID:
+            shown.append(f"{written}: {masked_call_id(value.strip(), key)}")
+        elif name in _NUMERIC:
+            numeric = _NUMERIC_VALUE.fullmatch(value.strip()) is not None
+            shown.append(line if numeric else masked_text(line))
+        elif name in _SHOWN:
             if name in _LENGTH:
                 lengths.append(len(shown))
             elif name in _TYPE:
                 content_type = value
-            elif name in _CALL_ID:
-                shown.append(f"{written}: {masked_call_id(value.strip(), key)}")
-                continue
-            elif name in _NUMERIC:
-                shown.append(f"{written}: {_by_words(value.strip())}")
-                continue
-            elif name not in _SHOWN:
-                line = f"{_known_name(written)}: {_HIDDEN}"
-        elif name not in _SHOWN:
-            continue
-        shown.append(masked_text(line))
+            shown.append(masked_text(line))
+        else:
+            shown.append(f"{_known_name(written)}: {_HIDDEN}")
     if body:
         body = _masked_body(body, content_type)
         length = len(body.encode("utf-8", "surrogateescape"))
@@ -180,24 +183,18 @@ def _masked_body(body: str, content_type: str) -> str:
 
 def _masked_sdp_line(line: str) -> str:
     kind = line[:1]
-    if kind == "o":
-        user, _, rest = line[2:].partition(" ")
-        return f"o={masked_text(user)} {_by_words(rest)}"
-    if kind in _SDP_LISTS or _SDP_ATTRIBUTES.match(line):
-        return _by_words(line)
-    if kind == "a" and not _SDP_KEYS.match(line):
-        return masked_text(line)
+    grammar = _SDP_GRAMMAR.get(kind)
+    if grammar is not None and grammar.fullmatch(line):
+        return " ".join([_masked_word(word) for word in line.split(" ")])
+    if kind == "a" and line[1:2] == "=":
+        return f"{line.partition(':')[0]}:{_HIDDEN}" if _SDP_KEYS.match(line) else masked_text(line)
     return f"{kind}=-" if kind.isalpha() else ""
 
 
-def _by_words(text: str) -> str:
-    return " ".join([_masked_word(word) for word in text.split(" ")])
-
-
 def _masked_word(word: str) -> str:
-    """What is a number by its grammar stays one; no such number of ten digits or less is a telephone number."""
+    """What is a number by its grammar stays one; none of ten digits or less is a telephone number."""
     if word.isascii() and word.isdigit():
-        return word if len(word) <= 10 else word[:3] + "0" * (len(word) - 7) + word[-4:]
+        return word if len(word) <= 10 else word[:3] + word[-4:]
     return masked_text(word)
 
 
