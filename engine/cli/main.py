@@ -28,7 +28,8 @@ app = typer.Typer(
 def serve(config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
     """Run the engine.
 
-    SIGTERM drains, then stops; a second one stops at once. SIGHUP reloads the table and the log level.
+    SIGTERM drains, then stops; a second one stops at once. SIGHUP reloads the table, the trunks, the limits and the
+    log level; what else has changed is named in the log and needs a restart.
     """
     settings = settings_or_exit(config, overrides)
     from engine.app.control import serve as run_engine

@@ -54,7 +54,7 @@ def query_records(
     from engine.records.query import Wanted, query
 
     settings = settings_or_exit(config, overrides, json)
-    codec = _codec(settings, json)
+    codec = record_codec(settings, json)
     try:
         wanted = Wanted.of(
             codec,
@@ -84,7 +84,7 @@ def export_records(
     from engine.records.query import Wanted, query
 
     settings = settings_or_exit(config, overrides, json)
-    codec = _codec(settings, json)
+    codec = record_codec(settings, json)
     try:
         wanted = Wanted.of(codec, since=_moment("--since", since), until=_moment("--until", until))
     except ValueError as error:
@@ -112,7 +112,11 @@ def tail_records(
     settings = settings_or_exit(config, overrides, json)
     broken = _Broken()
     records = tail(
-        _directory(settings), _codec(settings, json), count, wait=wait if follow else None, broken=broken
+        _directory(settings),
+        record_codec(settings, json),
+        count,
+        wait=wait if follow else None,
+        broken=broken,
     )
     if follow and not json:
         for record in records:
@@ -160,7 +164,8 @@ def _directory(settings: Settings) -> Path:
     return settings.data_dir / "records"
 
 
-def _codec(settings: Settings, json: bool) -> RecordCodec:
+def record_codec(settings: Settings, json: bool) -> RecordCodec:
+    """What opens records, with the keys that are here; or why there are none, and exit status 1."""
     import os
 
     from engine.records.sealed_record import RecordCodec

@@ -25,9 +25,10 @@ HEAVY = (
 @pytest.mark.parametrize(
     "words",
     [
-        "serve", "check", "lab", "health", "stats", "top", "drain", "log-level", "version", "bindings list", "bindings get",
-        "bindings load", "bindings reload", "bindings export", "bindings stats", "calls list", "trunks list",
-        "cdr tail", "cdr query", "cdr export",
+        "serve", "check", "lab", "health", "stats", "top", "drain", "log-level", "version", "bindings list",
+        "bindings get", "bindings load", "bindings reload", "bindings export", "bindings stats", "calls list",
+        "calls show", "calls end", "trunks list", "trunks enable", "trunks disable", "cdr tail", "cdr query",
+        "cdr export",
     ],
 )  # fmt: skip
 def test_every_command_takes_config_and_set(words: str) -> None:

@@ -1,10 +1,13 @@
 """The commands that ask a running engine."""
 
 import json
+import shutil
+from binascii import b2a_base64
+from dataclasses import replace
 from typing import Any
 
 from engine.app.link import Refused
-from tests.cli.world import World
+from tests.cli.world import World, record
 
 STATS = {
     "version": "9.9.9",
@@ -13,7 +16,18 @@ STATS = {
     "log_level": "info",
     "signalling": {"calls": 2},
 }
-TRUNK = {"name": "pstn", "enabled": True, "peers": ["127.0.0.0/8"], "next_hops": [], "prefixes": [""]}
+TRUNK = {
+    "name": "pstn",
+    "state": "draining",
+    "calls_in": 3,
+    "calls_out": 2,
+    "peers": ["127.0.0.0/8"],
+    "next_hops": [
+        {"next_hop": "udp://127.0.0.1:5090", "state": "up"},
+        {"next_hop": "tcp://127.0.0.1:5091", "state": "down"},
+    ],
+    "prefixes": [""],
+}
 
 
 def calls(count: int) -> list[dict[str, Any]]:
@@ -48,7 +62,69 @@ def test_calls_of_every_page(world: World) -> None:
 def test_trunks(world: World) -> None:
     with world.engine(answer):
         assert json.loads(world.run("trunks", "list", "--json").stdout) == TRUNK
-        assert "127.0.0.0/8" in world.run("trunks", "list").stdout
+        listed = world.run("trunks", "list").stdout
+        assert "127.0.0.0/8" in listed
+        assert "udp://127.0.0.1:5090 tcp://127.0.0.1:5091 (down)" in listed
+        assert "draining" in listed
+
+
+def test_a_trunk_is_enabled_and_disabled(world: World) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def changing(op: str, arguments: dict[str, Any]) -> object:
+        asked.append((op, arguments))
+        if arguments["name"] != "pstn":
+            raise Refused('there is no trunk "x"')
+        return TRUNK
+
+    with world.engine(changing):
+        assert world.run("trunks", "disable", "pstn").stdout == "pstn: draining, 3 calls in, 2 out\n"
+        assert json.loads(world.run("trunks", "enable", "pstn", "--json").stdout) == TRUNK
+        refused = world.run("trunks", "disable", "x")
+        assert (refused.exit_code, refused.stderr) == (1, 'there is no trunk "x"\n')
+        assert world.run("trunks", "disable").exit_code == 2
+    assert [op for op, _ in asked] == ["trunks.disable", "trunks.enable", "trunks.disable"]
+
+
+def test_a_call_is_shown_masked_or_in_clear_for_who_holds_the_keys(world: World) -> None:
+    world.load_table()  # makes the keys
+    sealed = world.seal(replace(record(1, 1_790_000_000_000), a_call_id="a@13800000001", b_call_id="b"))
+    legs = {"caller": {"call_id": "a@138****0001"}, "callee": None}
+    found = {"state": "talking", "caller": "138****0001", "callee": "139****0001", "legs": legs}
+    shown = {**found, "sealed": b2a_base64(sealed, newline=False).decode()}
+
+    def answer(op: str, arguments: dict[str, Any]) -> object:
+        if (op, arguments) == ("calls.show", {"call": "id"}):
+            return shown
+        raise Refused("no such call is up")
+
+    with world.engine(answer):
+        assert json.loads(world.run("calls", "show", "id", "--json").stdout) == found
+        assert "callee               139****0001\n" in world.run("calls", "show", "id").stdout
+        clear = json.loads(world.run("calls", "show", "id", "--clear", "--json").stdout)
+        assert (clear["caller"], clear["callee"], clear["state"]) == (
+            "+8613800000001",
+            "+8613900000001",
+            "talking",
+        )
+        assert clear["legs"] == {"caller": {"call_id": "a@13800000001"}, "callee": None}
+        assert world.run("calls", "show", "other").exit_code == 1
+        assert world.run("calls", "show").exit_code == 2
+        shutil.rmtree(world.data_dir / "keys")
+        refused = world.run("calls", "show", "id", "--clear")
+        assert refused.exit_code == 1
+        assert "13800000001" not in refused.stdout
+
+
+def test_a_call_is_ended(world: World) -> None:
+    def answer(op: str, arguments: dict[str, Any]) -> object:
+        if (op, arguments) == ("calls.end", {"call": "id"}):
+            return {"record_id": "id", "ended": True}
+        raise Refused("no such call is up")
+
+    with world.engine(answer):
+        assert json.loads(world.run("calls", "end", "id", "--json").stdout)["ended"] is True
+        assert world.run("calls", "end", "other").exit_code == 1
 
 
 def test_stats(world: World) -> None:
