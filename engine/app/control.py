@@ -240,7 +240,7 @@ class Control:
             return await self._signalling.ask("calls.list", limit=limit, after=after)
         if op.startswith("trace."):
             wanted: dict[str, Any] = {
-                name: arguments.get(name) for name in ("number", "seconds", "record_id", "clear")
+                name: arguments.get(name) for name in ("number", "seconds", "call", "clear")
             }
             return await self._signalling.ask(op, **wanted)
         if op in ("calls.show", "calls.end"):

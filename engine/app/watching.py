@@ -34,9 +34,9 @@ _LAST_WORDS_S = 1.0  # how long a stopping engine goes on sending to the collect
 _log = logs.get_logger("watching")
 
 
-def sealed_context(record_id: str) -> bytes:
-    """What a call shown in clear is sealed for, between engine and command."""
-    return b"trace " + record_id.encode()
+def sealed_context(name: str) -> bytes:
+    """What a call shown in clear is sealed for, between engine and command; `name` as it was asked for."""
+    return b"trace " + name.encode("utf-8", "surrogateescape")
 
 
 class Watching:
@@ -97,7 +97,7 @@ class Watching:
 
     def serve(self, op: str, arguments: dict[str, Any]) -> object:
         """`trace.add` {"number", "seconds"} and `trace.remove` {"number"} → {"number"}; `trace.list` → {"numbers":
-        [{"number", "seconds_left"}], "calls": […], "octets"}; `trace.show` {"record_id", "clear"} → the call, or
+        [{"number", "seconds_left"}], "calls": […], "octets"}; `trace.show` {"call", "clear"} → the call, or
         {"sealed"} of it. Real numbers are masked in every answer. Raises Refused."""
         if op == "trace.add":
             return self._add(str(arguments.get("number") or ""), arguments.get("seconds"))
@@ -109,7 +109,7 @@ class Watching:
         if op == "trace.list":
             return self._list()
         if op == "trace.show":
-            return self._show(str(arguments.get("record_id") or ""), bool(arguments.get("clear")))
+            return self._show(str(arguments.get("call") or ""), bool(arguments.get("clear")))
         raise Refused(f'unknown op "{op}"')
 
     def _add(self, text: str, seconds: object) -> object:
@@ -147,8 +147,8 @@ class Watching:
             "octets": self._trace.octets,
         }
 
-    def _show(self, record_id: str, clear: bool) -> object:
-        call = self._trace.call(record_id)
+    def _show(self, name: str, clear: bool) -> object:
+        call = self._trace.call(name)
         if call is None:
             raise Refused(
                 "no messages are kept of that call: choose its number with `trace add` before it begins"
@@ -157,9 +157,9 @@ class Watching:
             return told(call, self._mask_key)
         # Who may see it in clear is who holds the key: it leaves this process sealed, like everything that holds
         # real numbers.
-        _log.info("a call is shown in clear", record_id=record_id)
+        _log.warning("a call was shown in clear to an operator", record_id=call.record.record_id)
         plain = msgspec.json.encode(told(call, None))
-        return {"sealed": b64encode(self._sealer.seal(plain, sealed_context(record_id))).decode()}
+        return {"sealed": b64encode(self._sealer.seal(plain, sealed_context(name))).decode()}
 
     # --- within ---
 

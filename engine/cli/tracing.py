@@ -67,13 +67,14 @@ def list_traced(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: 
     print_table(_CALL_TITLES, ([call[title] for title in _CALL_TITLES] for call in answer["calls"]))
 
 
-def show_ladder(settings: Settings, record_id: str, json: bool, unmasked: bool) -> None:
-    """Draws a kept call, or prints it as one JSON value. In clear for who holds the sealing key."""
+def show_ladder(settings: Settings, name: str, json: bool, clear: bool) -> None:
+    """Draws a kept call, or prints it as one JSON value. `name`: record id or Call-ID. `clear`: for who holds the
+    sealing key."""
     from engine.observe.ladder import draw
 
-    call = ask_or_exit(settings, "trace.show", json, record_id=record_id, clear=unmasked)
-    if unmasked:
-        call = _opened(settings, record_id, call["sealed"], json)
+    call = ask_or_exit(settings, "trace.show", json, call=name, clear=clear)
+    if clear:
+        call = _opened(settings, name, call["sealed"], json)
     if json:
         print_json(call)
     else:
@@ -81,7 +82,7 @@ def show_ladder(settings: Settings, record_id: str, json: bool, unmasked: bool) 
             print(line)
 
 
-def _opened(settings: Settings, record_id: str, sealed: str, json: bool) -> Any:
+def _opened(settings: Settings, name: str, sealed: str, json: bool) -> Any:
     import os
     from base64 import b64decode
 
@@ -93,9 +94,9 @@ def _opened(settings: Settings, record_id: str, sealed: str, json: bool) -> Any:
 
     try:
         ring = KeyRing.open(settings.sealing.directory(settings.data_dir), os.environ, create=False)
-        return msgspec.json.decode(Sealer(ring).open(b64decode(sealed), sealed_context(record_id)))
+        return msgspec.json.decode(Sealer(ring).open(b64decode(sealed), sealed_context(name)))
     except (KeysUnusable, SealBroken) as error:
-        fail(f"--unmasked is for who holds the sealing key: {error}", json)
+        fail(f"--clear is for who holds the sealing key: {error}", json)
 
 
 def _ask(config: Config, overrides: Overrides, json: bool, op: str, **arguments: Any) -> Any:

@@ -95,8 +95,9 @@ class Collector:
 
     async def _listen(self) -> None:
         while True:
-            data, (host, port, *_) = await self._stream.recv()
-            self.last_sender = (str(host), int(port))
+            data, sender = await self._stream.recv()
+            assert isinstance(sender, tuple)
+            self.last_sender = sender[:2]
             async with self._came:
                 self.octets.append(data)
                 self.packets.append(decode(data))
