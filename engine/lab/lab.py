@@ -144,11 +144,12 @@ class _Run:
 
 def _stints(flows: Sequence[Flow], place: Place) -> deque[_Stint]:
     """Flows by the overrides that their engine needs, those first that take longest."""
-    groups: dict[tuple[str, ...], list[Flow]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], list[Flow]] = {}
     for flow in flows:
-        groups.setdefault(_overrides(flow, place), []).append(flow)
+        alone = flow.name if flow.file.own_engine else ""
+        groups.setdefault((alone, _overrides(flow, place)), []).append(flow)
     stints: list[tuple[float, _Stint]] = []
-    for overrides, group in groups.items():
+    for (_, overrides), group in groups.items():
         longest_first = sorted(group, key=lambda flow: -flow.expected_s)
         stint = _Stint(overrides, deque(longest_first))
         longest = max(flow.expected_s for flow in group) + len(group)

@@ -71,12 +71,15 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 def print_next_steps(outcomes: Sequence[Outcome], config: Path) -> None:
     """Where to look next."""
-    first = outcomes[0]
+    first = next((outcome for outcome in outcomes if outcome.flow.has_callee), outcomes[0])
+    messages = (
+        "uas_messages.log, as the callee's phone saw them" if first.flow.has_callee else "uac_messages.log"
+    )
     good = sum(outcome.passed for outcome in outcomes)
     mask700 = _own_command()
     lines = [
         f"{good} of {len(outcomes)} flows passed. Where to look next:",
-        f"  the messages of a flow   {first.folder}/uas_messages.log, as the callee's phone saw them",
+        f"  the messages of a flow   {first.folder}/{messages}",
         f"  its scenario             {first.flow.folder}/, and how to write one: sipp_scenarios/README.md",
         f"  one flow again           {mask700} lab NAME; all names: {mask700} lab --list",
         f"  some load                {mask700} lab load --rate 300 --calls 3000 --hold 2",

@@ -16,6 +16,7 @@ from engine.lab.sockets import listening
 TRANSPORT_MODES = {"udp": "u1", "tcp": "t1"}
 RECEIVE_BUFFER = 4_194_304
 _BIND_PATIENCE_S = 10.0
+_LOGS = (".log", "_errors.log", "_messages.log", "_screen.log", "_statistics.csv")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\.\d+\s+\d+\.\d+: ")
 
 
@@ -193,7 +194,8 @@ def read_result(job: SippJob) -> SippResult:
 
 def _files_of(job: SippJob) -> list[Path]:
     """What an earlier run of the same role left."""
-    return [*job.folder.glob(f"{job.role}_*"), job.folder / f"{job.role}.log"]
+    logs = [job.folder / f"{job.role}{ending}" for ending in _LOGS]
+    return [*logs, *job.folder.glob(f"{job.role}_[0-9]*_rtt.csv")]
 
 
 def _lines(path: Path) -> list[str]:

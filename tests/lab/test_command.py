@@ -61,7 +61,7 @@ def test_the_flows_are_listed_without_an_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("no_such_flow",), "there is no flow no_such_flow; there are ax_callback"),
+        (("no_such_flow",), "there is no flow no_such_flow; there are anonymous_caller"),
         (("load", "--calls", "0"), "greater than 0"),
         (("busy", "--set", "sip.t1=1"), "sip.t1"),
     ],
