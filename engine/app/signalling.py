@@ -164,9 +164,9 @@ class Signalling:
         self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
         self._board.endpoint = self._endpoint
         self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
-        self._driver.streams = Streams(
+        self._driver.streams = self._streams = Streams(
             self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
-            sip.tcp_message_timeout_s, loop,
+            sip.tcp_message_timeout_s, loop, ping_s=sip.tcp_ping_s,
         )  # fmt: skip
         self._watching = Watching(
             settings, self._driver, self._board, sealer, faults, self._tally.captured, loop
@@ -184,8 +184,8 @@ class Signalling:
                     self._driver.listen_udp(
                         address.host, address.port, self._settings.sip.receive_buffer_bytes
                     )
-                elif self._driver.streams is not None:
-                    await self._driver.streams.listen(address.host, address.port)
+                else:
+                    await self._streams.listen(address.host, address.port)
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
         self._driver.start()
@@ -274,6 +274,8 @@ class Signalling:
         board.retry_after_s = live.retry_after_s
         self._endpoint.symmetric = frozenset([trunk.name for trunk in trunks.trunks if trunk.symmetric])
         self._driver.forget_trunks()
+        hops = [hop for trunk in trunks.trunks for hop in trunk.next_hops if hop.transport == "tcp"]
+        self._streams.hold(frozenset([(hop.host, hop.port) for hop in hops]))
         self._probes.watch(trunks.trunks, time.monotonic())
 
     def _last_caller(self, binding_id: str) -> RealNumber | None:

@@ -29,14 +29,16 @@ class StreamFramer:
     """One direction of one connection.
 
     A message without Content-Length has no body. `pings` counts the double CRLFs between messages that have
-    not been answered yet (RFC 5626 section 3.5.1); whoever sends the pongs counts it down. `pending` tells
-    how many octets of an unfinished message wait here.
+    not been answered yet (RFC 5626 section 3.5.1); whoever sends the pongs counts it down. `pongs_due` counts the
+    pings of ours: a single CRLF that comes while there are any is a pong and counts it down. `pending` tells how
+    many octets of an unfinished message wait here.
     """
 
-    __slots__ = ("_buffer", "_failed", "_line_ends", "_searched", "_wanted", "pings")
+    __slots__ = ("_buffer", "_failed", "_line_ends", "_searched", "_wanted", "pings", "pongs_due")
 
     def __init__(self) -> None:
         self.pings = 0
+        self.pongs_due = 0
         self._buffer = bytearray()
         self._searched = 0
         self._wanted = 0
@@ -87,7 +89,10 @@ class StreamFramer:
         """Past the CRLFs between messages; every two of them on end are a ping."""
         found = _LINE_ENDS.match(self._buffer, start)
         if found is not None:
-            pairs = self._line_ends + found[0].count(b"\r\n")
+            line_ends = found[0].count(b"\r\n")
+            pongs = min(self.pongs_due, line_ends)
+            self.pongs_due -= pongs
+            pairs = self._line_ends + line_ends - pongs
             self.pings += pairs // 2
             self._line_ends = pairs % 2
             start = found.end()

@@ -54,6 +54,7 @@ class SipSettings:
     tcp_max_connections: int = 10_000
     tcp_idle_s: int = 3600
     tcp_message_timeout_s: int = 30
+    tcp_ping_s: int = 95  # RFC 5626 4.4.1; a quiet connection to a next hop is pinged, 0: never
     receive_buffer_bytes: int = 8 * 1024 * 1024
 
     def listen_addresses(self) -> list[ListenAddress]:
@@ -74,6 +75,7 @@ class SipSettings:
             ("max_calls", self.max_calls, 1, 10_000_000),
             ("tcp_max_connections", self.tcp_max_connections, 1, 1_000_000),
             ("tcp_idle_s", self.tcp_idle_s, 1, 7 * 86_400),
+            ("tcp_ping_s", self.tcp_ping_s, 0, 7 * 86_400),
             ("tcp_message_timeout_s", self.tcp_message_timeout_s, 1, 3600),
             ("receive_buffer_bytes", self.receive_buffer_bytes, 65_536, 1 << 30),
         ):

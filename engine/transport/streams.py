@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol, cast
 
 from engine.sip.flow import UNKNOWN, Flow
 from engine.sip.framing import StreamError, StreamFramer
+from engine.transport.backoff import Address, Backoff
 from engine.transport.udp import MOST_FAULTS
 
 _WRITE_LIMIT: Final = 1_048_576  # bytes that a far end may leave unread before its connection is dropped
@@ -18,6 +20,10 @@ _STRANGER_SHARE: Final = 50  # one connection in so many may be somebody's who b
 _STRANGER_IDLE_S: Final = 10.0  # if he does not rest for so long
 _RESERVED_SHARE: Final = 10  # one in so many is kept for connections that are made here
 _CONNECT_TIMEOUT_S: Final = 4.0
+_UNACKNOWLEDGED_MS: Final = (
+    15_000  # what a far end does not acknowledge for so long ends a connection made here
+)
+_PONG_S: Final = 10.0  # RFC 5626 4.4.1
 _SWEEP_S: Final = 1.0
 
 
@@ -35,6 +41,9 @@ class Streams:
     `most` bounds how many there are, `most_unsent` the octets that wait in all of them; `idle_s` closes those
     where nothing moves; a message that has begun must be complete within `message_s`. `malformed` is told the
     kind of what is no SIP.
+
+    Next hops (`hold`) are special: a connection to one that breaks is made again, and one that is quiet for
+    `ping_s` is pinged (RFC 5626 4.4.1; 0: never), which also keeps it from being closed.
     """
 
     def __init__(
@@ -47,11 +56,16 @@ class Streams:
         message_s: float,
         loop: asyncio.AbstractEventLoop,
         most_unsent: int = _UNSENT_LIMIT,
+        ping_s: float = 0.0,
     ) -> None:
         self.driver = driver
         self.malformed = malformed
         self.idle_s = idle_s
         self.message_s = message_s
+        self.backoff = Backoff(_CONNECT_TIMEOUT_S)
+        self._ping_s = ping_s
+        self._held: frozenset[Address] = frozenset()
+        self._closed = False
         self._trunk_of = trunk_of
         self._most = most
         self._most_incoming = most - most // _RESERVED_SHARE
@@ -62,8 +76,8 @@ class Streams:
         self._loop = loop
         self._last_number = 0
         self._by_number: dict[int, Connection] = {}
-        self._by_address: dict[tuple[str, int], Connection] = {}
-        self._pending: dict[tuple[str, int], list[bytes]] = {}
+        self._by_address: dict[Address, Connection] = {}
+        self._pending: dict[Address, list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._sweep_s = min(_SWEEP_S, idle_s / 4, message_s / 4)
@@ -80,14 +94,20 @@ class Streams:
             await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024)
         )
 
+    def hold(self, addresses: frozenset[Address]) -> None:
+        """These are the next hops now. One is connected to when it is first needed, and from then on."""
+        self._held = addresses
+
     def send(self, data: bytes, flow: Flow) -> bool:
         """Over the connection that the flow names, else one to its address, else a new one. False when it
-        can't be."""
+        can't be, or had better not be tried just now."""
         address = (flow.host, flow.port)
         connection = self._by_number.get(flow.local)
         if connection is None or not connection.usable:
             waiting = self._pending.get(address)
             if waiting is not None:
+                if self.backoff.avoids(address, monotonic()):
+                    return False
                 if sum(map(len, waiting)) + len(data) > _PENDING_LIMIT or not self.may_wait(len(data)):
                     return False
                 waiting.append(data)
@@ -95,15 +115,18 @@ class Streams:
             connection = self._by_address.get(address)
         if connection is not None and connection.usable:
             return connection.write(data)
-        if len(self._by_number) + len(self._pending) >= self._most or not self.may_wait(len(data)):
+        if (
+            self.backoff.avoids(address, monotonic())
+            or len(self._by_number) + len(self._pending) >= self._most
+        ):
             return False
-        self._pending[address] = [data]
-        task = self._loop.create_task(self._connect(flow))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not self.may_wait(len(data)):
+            return False
+        self._begin(flow, [data])
         return True
 
     def close(self) -> None:
+        self._closed = True
         self._sweeper.cancel()
         for server in self._servers:
             server.close()
@@ -147,6 +170,14 @@ class Streams:
         self._unsent -= octets
         return False
 
+    def lost(self, flow: Flow, lived_s: float) -> None:
+        """A connection that was made here is broken: who waits there hears of it, and a next hop is connected to
+        again."""
+        address = (flow.host, flow.port)
+        if address in self._held and not self._closed:
+            self._loop.call_later(self.backoff.lost(address, lived_s), self._reconnect, flow)
+        self.driver.failed(flow)
+
     def closed(self, connection: Connection, flow: Flow) -> None:
         self._strangers -= connection.stranger
         self._by_number.pop(flow.local, None)
@@ -155,13 +186,32 @@ class Streams:
 
     # --- within ---
 
+    def _begin(self, flow: Flow, waiting: list[bytes]) -> None:
+        self._pending[flow.host, flow.port] = waiting
+        task = self._loop.create_task(self._connect(flow))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _reconnect(self, flow: Flow) -> None:
+        """Nobody waits for this one, unless a request comes meanwhile."""
+        address = (flow.host, flow.port)
+        known = self._by_address.get(address)
+        standing = address in self._pending or (known is not None and known.usable)
+        wanted = address in self._held and not self._closed and not standing
+        if wanted and len(self._by_number) + len(self._pending) < self._most:
+            self._begin(flow, [])
+
     async def _connect(self, flow: Flow) -> None:
         address = (flow.host, flow.port)
+        connection = None
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await self._loop.create_connection(lambda: Connection(self, True), *address)
-        except OSError:  # refused, unreachable, or TimeoutError
-            connection = None
+            self.backoff.connected(address)
+        except OSError as error:  # refused, unreachable, or TimeoutError
+            delay = self.backoff.failed(address, isinstance(error, TimeoutError), monotonic())
+            if address in self._held and not self._closed:
+                self._loop.call_later(delay, self._reconnect, flow)
         unsent = [
             data
             for data in self._pending.pop(address, [])
@@ -180,6 +230,11 @@ class Streams:
         for connection in list(self._by_number.values()):
             if connection.overdue(now):
                 connection.abort()
+        if self._ping_s:
+            for address in self._held:
+                held = self._by_address.get(address)
+                if held is not None and held.made_here:
+                    held.ping(now, self._ping_s)
         self._sweeper = self._loop.call_later(self._sweep_s, self._sweep)
 
 
@@ -190,8 +245,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_begun", "_broken", "_ended_here", "_flow", "_framer", "_moved", "_streams", "_transport"),
-        *("made_here", "stranger"),
+        *("_begun", "_broken", "_ended_here", "_flow", "_framer", "_moved", "_pinged", "_pongs", "_since"),
+        *("_streams", "_transport", "made_here", "stranger"),
     )
 
     def __init__(self, streams: Streams, made_here: bool = False) -> None:
@@ -203,7 +258,9 @@ class Connection(asyncio.Protocol):
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
         self._flow: Flow | None = None
-        self._moved = monotonic()
+        self._moved = self._since = monotonic()
+        self._pinged = 0.0  # when the ping was sent whose pong is awaited, 0 for none
+        self._pongs = False  # whether its far end has ever answered one
         self._begun = 0.0  # when the message that is still incomplete began, 0 for none
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -214,6 +271,10 @@ class Connection(asyncio.Protocol):
             self._flow = self._streams.opened(self, far_end[0], far_end[1])
         if self._flow is None:
             self._transport.abort()
+        elif self.made_here:
+            # A far end that is gone without a word is found out by what it leaves unacknowledged, pings too.
+            door = transport.get_extra_info("socket")
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
 
     def data_received(self, data: bytes) -> None:
         flow = self._flow
@@ -228,6 +289,9 @@ class Connection(asyncio.Protocol):
             self._streams.malformed(error.kind)
             messages = error.messages
             self._broken = True
+        if self._pinged and not self._framer.pongs_due:
+            self._pinged = 0.0
+            self._pongs = True
         pings = self._framer.pings
         if pings:
             self._framer.pings = 0
@@ -253,7 +317,19 @@ class Connection(asyncio.Protocol):
             if self.made_here and (error is not None or not self._ended_here):
                 # A next hop that went away with what it was sent: nothing is repeated over TCP (18.4), and no
                 # answer comes over a connection that its far end has ended, in whichever way.
-                self._streams.driver.failed(flow)
+                self._streams.lost(flow, monotonic() - self._since)
+
+    def ping(self, now: float, quiet_s: float) -> None:
+        """Pings a far end that is quiet. One that has answered pings before and does not any more is gone."""
+        if not self._pinged:
+            if now - self._moved >= quiet_s and self.write(b"\r\n\r\n"):
+                self._framer.pongs_due = 1
+                self._pinged = now
+        elif now - self._pinged > _PONG_S:
+            if self._pongs and self._transport is not None:
+                self._transport.abort()  # not ended by us: who waits there hears of it
+            self._framer.pongs_due = 0
+            self._pinged = 0.0
 
     def belong(self, trunk_of: Callable[[str], str]) -> None:
         """Finds its trunk anew."""

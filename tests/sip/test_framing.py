@@ -177,3 +177,16 @@ def test_slow_feeding_costs_little(chunk: bytes) -> None:
         for _ in range(60_000 // len(chunk)):
             framer.feed(chunk)
     assert time.perf_counter() - begin < 2.0
+
+
+def test_a_single_line_end_that_answers_a_ping_of_ours_is_no_half_of_theirs() -> None:
+    framer = StreamFramer()
+    framer.pongs_due = 1
+    assert framer.feed(b"\r\n") == []
+    assert (framer.pings, framer.pongs_due) == (0, 0)
+    framer.pongs_due = 1
+    framer.feed(b"\r\n")
+    assert (framer.pings, framer.pongs_due) == (0, 0)
+    framer.pongs_due = 1
+    framer.feed(b"\r\n\r\n\r\n")  # a pong and a ping
+    assert (framer.pings, framer.pongs_due) == (1, 0)

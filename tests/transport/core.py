@@ -130,6 +130,7 @@ class Engine:
         message_s: float = 60.0,
         trunk: str = "lab",
         most_unsent: int = 64 * 1_048_576,
+        ping_s: float = 0.0,
     ) -> Engine:
         """Streams with these limits, everybody of this trunk, and the driver started."""
         self.driver.streams = Streams(
@@ -141,6 +142,7 @@ class Engine:
             message_s,
             asyncio.get_running_loop(),
             most_unsent,
+            ping_s,
         )
         await self.driver.streams.listen(HOST, self.port)
         self.driver.start()

@@ -96,9 +96,10 @@ class Network:
         message_s: float = 60.0,
         trunk: str = "lab",
         most_unsent: int = 64 * 1_048_576,
+        ping_s: float = 0.0,
     ) -> Engine:
         self._engines.append(Engine())
-        return await self._engines[-1].listen_tcp(most, idle_s, message_s, trunk, most_unsent)
+        return await self._engines[-1].listen_tcp(most, idle_s, message_s, trunk, most_unsent, ping_s)
 
     async def connect(self, engine: Engine, limit: int = 65_536) -> Client:
         """A client that takes about twice `limit` octets before somebody reads them here."""

@@ -82,7 +82,10 @@ async def test_an_answer_whose_connection_has_gone_takes_a_new_one(network: Netw
     assert await (await far_end.accepted()).read(len(RESPONSE)) == RESPONSE
 
 
-async def test_who_cannot_be_connected_to_fails_at_once(network: Network) -> None:
+async def test_who_cannot_be_connected_to_fails_at_once(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.transport.backoff._REFUSED_S", 0.0)
     engine = await network.engine()
     nobody = Flow("tcp", HOST, free_port(), 0, "pstn")
     engine.send(REQUEST, nobody)
