@@ -28,7 +28,7 @@ HEAVY = (
         "serve", "check", "lab", "health", "stats", "top", "drain", "log-level", "version", "bindings list",
         "bindings get", "bindings load", "bindings reload", "bindings export", "bindings stats", "calls list",
         "calls show", "calls end", "trunks list", "trunks enable", "trunks disable", "cdr tail", "cdr query",
-        "cdr export",
+        "cdr export", "trace add", "trace remove", "trace list",
     ],
 )  # fmt: skip
 def test_every_command_takes_config_and_set(words: str) -> None:
