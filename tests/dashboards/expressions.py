@@ -7,9 +7,9 @@ import re
 from engine.observe import catalogue
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_NAME = re.compile(
-    r"\b(?:[a-z_]+:)?(?:mask700|process|up|ALERTS)\b[a-z0-9_:]*|\b(?:[a-z_]+:)?(?:mask700|process)_[a-z0-9_:]*"
-)
+_NAME = re.compile(r"\b(?:(?:[a-z_]+:)?(?:mask700|process)_[a-z0-9_:]+|up|ALERTS)\b")
+_MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!~|!=|=)\s*"')
+_GROUPING = re.compile(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)")
 
 # prometheus_client's ProcessCollector, for both processes
 _OF_A_PROCESS = (
@@ -21,6 +21,12 @@ _OF_A_PROCESS = (
 def names_in(expression: str) -> set[str]:
     """The metrics that it speaks of."""
     return set(_NAME.findall(_QUOTED.sub('""', expression)))
+
+
+def labels_in(expression: str) -> set[str]:
+    """The labels that it selects or groups by."""
+    grouped = {label.strip() for group in _GROUPING.findall(expression) for label in group.split(",")}
+    return grouped | set(_MATCHER.findall(expression))
 
 
 def exported_names() -> set[str]:
