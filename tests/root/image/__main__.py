@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,9 @@ class Wrong(RuntimeError):
 
 def main(what: str, folder: Path) -> int:
     """0: everything held."""
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(1)
+    )  # by way of every `finally`: nothing is left running
     folder.mkdir(parents=True, exist_ok=True)
     try:
         base = timed("Debian 12, minimal", lambda: bare_debian(folder))
@@ -87,7 +91,7 @@ def run_compose(built: dict[str, BuiltStage], folder: Path) -> None:
         name: Service.of(said[name], built[image], place, place / "volumes") for name, image in images.items()
     }
     engine, callers = services["engine"], services["callers"]
-    health = (*engine.stage.health,)
+    health = engine.stage.health
     before = execute(engine, health)
     if before.returncode != 1 or "nobody answers" not in before.stderr:
         raise Wrong(f"the health check before there is an engine: {before.returncode}, {before.stderr}")
@@ -99,13 +103,7 @@ def run_compose(built: dict[str, BuiltStage], folder: Path) -> None:
         wait_until(lambda: execute(engine, health).returncode == 0, 30, server, "healthy")
         say("healthy after", f"{time.monotonic() - began:.1f} s")
         check_read_only(engine)
-        limited = replace(callers, command=(*callers.command, "-m", str(CALLS), "-timeout", "60s"))
-        caller = Container(limited, place / "callers.log")
-        status = caller.wait(90)
-        if status:
-            raise Wrong(
-                f"the callers' SIPp: exit status {status}\n{caller.last_words()}\n{server.last_words()}"
-            )
+        call(callers, place / "callers.log", server)
         found = execute(engine, ("mask700", "cdr", "query", "--reason", "normal", "--json"))
         if len(found.stdout.splitlines()) != CALLS:
             raise Wrong(f"not {CALLS} records: {found.stdout}{found.stderr}")
@@ -124,6 +122,19 @@ def run_compose(built: dict[str, BuiltStage], folder: Path) -> None:
     finally:
         server.end()
         callees.end()
+
+
+def call(callers: Service, log: Path, server: Container) -> None:
+    """The compose file's callers, until `CALLS` calls are done."""
+    limited = replace(callers, command=(*callers.command, "-m", str(CALLS), "-timeout", "60s"))
+    caller = Container(limited, log)
+    try:
+        status = caller.wait(90)
+    finally:
+        caller.end()
+    if status:
+        said = f"{caller.last_words()}\n{server.last_words()}"
+        raise Wrong(f"the callers' SIPp: exit status {status}\n{said}")
 
 
 def check_read_only(engine: Service) -> None:

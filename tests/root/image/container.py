@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -62,12 +63,14 @@ class Container:
     def stop(self, seconds: float) -> int:
         """SIGTERM to its process 1; the exit status."""
         for pid in self.pids()[:1]:
-            subprocess.run(["kill", "-s", signal.Signals.SIGTERM.name[3:], str(pid)], check=True)
+            os.kill(pid, signal.SIGTERM)
         return self.wait(seconds)
 
     def end(self) -> None:
-        """With everything in it, however it is."""
-        self._process.kill()  # unshare takes its child along
+        """With everything in it, however it is: the kernel takes a process table along with its process 1."""
+        for pid in self.pids()[:1]:
+            os.kill(pid, signal.SIGKILL)  # unshare would, had its child not become another user
+        self._process.kill()
         self._process.wait(10)
 
     def pids(self) -> list[int]:
