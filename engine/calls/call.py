@@ -132,7 +132,7 @@ class Call(CallState):
     def release_answer(self, now: float) -> None:
         """A PRACK has come: an answer that waited for it goes out."""
         held = self._held
-        if held is not None and self.state != State.ENDED and not self._caller().holds_answer:
+        if held is not None and self.state != State.ENDED and not self._caller().holds_answer(held.early):
             self._held = None
             self.handle(held, now)
 
@@ -211,7 +211,7 @@ class Call(CallState):
         self._caller().remind(now)
 
     def _answer(self, event: CallEvent, now: float) -> None:
-        if self._caller().holds_answer:
+        if self._caller().holds_answer(event.early):
             self._held = event
             self.state = State.RINGING
             return

@@ -70,11 +70,11 @@ class CallerLeg(Leg):
     def is_caller(self) -> bool:
         return True
 
-    @property
-    def holds_answer(self) -> bool:
-        """True while a reliable provisional response with a session waits for its PRACK: no 2xx before that (RFC 3262
-        section 3)."""
-        return any(early.waiting is not None and early.waiting.with_session for early in self._early.values())
+    def holds_answer(self, early: str) -> bool:
+        """True while a reliable provisional response with a session waits for its PRACK in that early dialog: no 2xx
+        before that (RFC 3262 section 3)."""
+        known = self._early.get(early)
+        return known is not None and known.waiting is not None and known.waiting.with_session
 
     def settled(self, early: str) -> bool:
         """True when the first offer has been answered in this early dialog, or after the answer."""

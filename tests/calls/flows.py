@@ -118,8 +118,9 @@ def unacknowledged(scene: Scene) -> None:
 
 
 def talked_too_long(scene: Scene) -> None:
+    scene.engine.board.settings.max_duration_s = 600  # before any session timer is due
     scene.talk()
-    scene.run(scene.engine.board.settings.max_duration_s + 1)
+    scene.run(601)
 
 
 def hung_up_early(scene: Scene) -> None:
@@ -133,6 +134,49 @@ def hung_up_early(scene: Scene) -> None:
 
 def stranger(scene: Scene) -> None:
     scene.dial("700100000000099")
+
+
+def reliable(scene: Scene) -> None:
+    """A reliable 183 with a session; PRACK and UPDATE bring further ones, from both sides."""
+    call = scene.dial(headers="Supported: 100rel\r\n")
+    callee = scene.ringing
+    callee.ring(183, scene.bob.session(), headers="Require: 100rel\r\nRSeq: 4711\r\n")
+    scene.run(0.2)
+    learn_early_dialog(call)
+    sequence = call.heard.responses[-1].value("rseq")
+    call.send("PRACK", f"RAck: {sequence} {call.cseq} INVITE\r\n", scene.alice.session(port=4002))
+    scene.run(0.2)
+    call.send("UPDATE", scene.alice.contact(), scene.alice.session(port=4004))
+    scene.run(0.2)
+    callee.local += f";tag={callee.tag}"
+    callee.send("UPDATE", scene.bob.contact(), scene.bob.session(port=4006))
+    scene.run(0.2)
+    callee.answer()
+    scene.run(0.2)
+    call.hang_up()
+
+
+def updated(scene: Scene) -> None:
+    """UPDATE and INFO from both sides within the call."""
+    call, callee = scene.talk()
+    for side in (call, callee):
+        phone = side.phone
+        side.send("UPDATE", phone.contact(), phone.session("sendonly", version=7))
+        scene.run(0.2)
+        side.send("UPDATE", phone.contact())
+        scene.run(0.2)
+        side.send("INFO", "Content-Type: application/dtmf-relay\r\n", "Signal=5\r\nDuration=160\r\n")
+        side.send("INFO", "Content-Type: text/plain\r\n", phone.canaries.fill("{c} is {n}"))
+        scene.run(0.2)
+    callee.hang_up()
+
+
+def refreshed(scene: Scene) -> None:
+    """The engine refreshes both legs, by UPDATE, or by INVITE where that is not allowed."""
+    call = scene.dial(headers="Supported: timer\r\nSession-Expires: 600;refresher=uas\r\n")
+    scene.ringing.answer(headers="Session-Expires: 600;refresher=uac\r\n")
+    scene.run(500)
+    call.hang_up()
 
 
 def learn_early_dialog(call: PhoneCall) -> None:
@@ -149,6 +193,6 @@ FLOWS: dict[str, Callable[[Scene], None]] = {
     for play in (
         *(answered, answered_and_left_by_callee, late_offer, forked, busy, refused_with_body, redirected),
         *(challenged, cancelled, cancelled_while_answered, never_answered, silent, unacknowledged),
-        *(talked_too_long, hung_up_early, stranger),
+        *(talked_too_long, hung_up_early, stranger, reliable, updated, refreshed),
     )
 }

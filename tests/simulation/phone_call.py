@@ -331,6 +331,10 @@ class PhoneCall:
             self.reinvited = transaction
             transaction.user = self
             self.phone.on_reinvite(self)
+        elif request.method in ("UPDATE", "PRACK") and request.body and not self.over:
+            headers = f"{self.phone.contact()}Content-Type: application/sdp\r\n"
+            body = self.phone.session(port=5004)
+            endpoint.respond(transaction, 200, now, headers=headers, body=body)
         else:
             endpoint.respond(transaction, 481 if self.over else 200, now)
 
