@@ -142,6 +142,21 @@ def test_prometheus_finds_the_engine(settings: Settings) -> None:
     assert SERVICES["prometheus"]["network_mode"] == "service:engine"
 
 
+def test_grafana_finds_prometheus_and_the_dashboards() -> None:
+    """All three sit on one loopback interface, and the mount is the image's provisioning folder."""
+    (provisioning,) = [mount for mount in SERVICES["grafana"]["volumes"] if mount.startswith("./")]
+    here, there, _ = provisioning.split(":")
+    assert there == "/etc/grafana/provisioning"
+    assert SERVICES["grafana"]["network_mode"] == SERVICES["prometheus"]["network_mode"]
+    (source,) = read_compose(ROOT / here / "datasources" / "prometheus.yaml")["datasources"]
+    assert source["url"] == "http://127.0.0.1:9090"
+    (provider,) = read_compose(ROOT / here / "dashboards" / "mask700.yaml")["providers"]
+    dashboards = ROOT / here / Path(provider["options"]["path"]).relative_to(there)
+    assert list(dashboards.glob("*.json"))
+    published = {port.rpartition(":")[2] for port in SERVICES["engine"]["ports"]}
+    assert published == {"9090", "3000"}
+
+
 def test_it_can_be_moved_to_this_machine() -> None:
     there = {"command": [f"{NETWORK}10:5060", "-d"], "environment": {"A": "b"}, "other": 1}
     assert moved(there) == {"command": [f"{HERE}10:5060", "-d"], "environment": {"A": "b"}, "other": 1}
