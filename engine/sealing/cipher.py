@@ -4,7 +4,7 @@ A sealed value is: cipher id (1 byte), key id (1), salt (12), nonce (12), AES-25
 16-byte tag. AES-GCM allows only some 2**32 random nonces under one key (NIST SP 800-38D, 8.3), which a
 busy engine uses up in weeks; so the key that encrypts is derived from the ring's key and a random salt,
 drawn anew by each process and after every 2**20 values. Salt and nonce together are 24 random bytes, also
-after a fork.
+after a fork: the kernel gives nonces by the hundred, and a child throws away what it has inherited of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ _NONCE_BYTES = 12
 _SALT_END = 2 + _SALT_BYTES
 _NONCE_END = _SALT_END + _NONCE_BYTES
 _VALUES_PER_SALT = 1 << 20
+_NONCES_AT_ONCE = 256
 _CACHED_SALTS = 1024  # each process start leaves one salt in what it wrote, so few are ever alive
+
+
+_nonces: list[bytes] = []  # of the whole process, each used once
+os.register_at_fork(after_in_child=_nonces.clear)
 
 
 class SealBroken(ValueError):
@@ -56,7 +61,10 @@ class Sealer:
         if self._left == 0:
             self._draw_salt()
         self._left -= 1
-        nonce = os.urandom(_NONCE_BYTES)
+        try:
+            nonce = _nonces.pop()
+        except IndexError:
+            nonce = _fresh_nonce()
         return self._prefix + nonce + self._cipher.encrypt(nonce, plain, context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
@@ -87,3 +95,12 @@ class Sealer:
             self._opening.clear()
         cipher = self._opening[prefix] = AESGCM(derived)
         return cipher
+
+
+def _fresh_nonce() -> bytes:
+    """One, and the stock filled with others."""
+    octets = os.urandom(_NONCES_AT_ONCE * _NONCE_BYTES)
+    fresh = [octets[start : start + _NONCE_BYTES] for start in range(0, len(octets), _NONCE_BYTES)]
+    nonce = fresh.pop()
+    _nonces.extend(fresh)
+    return nonce

@@ -1,5 +1,6 @@
 """What is sealed opens in its place, unchanged, with its key; otherwise not at all."""
 
+import os
 import timeit
 
 import pytest
@@ -75,6 +76,22 @@ def test_another_cipher_is_refused_by_its_id() -> None:
 def test_every_process_encrypts_under_a_key_of_its_own() -> None:
     salts = {Sealer(RING).seal(b"", b"")[2:14] for _ in range(100)}
     assert len(salts) == 100
+
+
+def test_a_forked_process_draws_nonces_of_its_own() -> None:
+    SEALER.seal(b"", b"")  # from here on there is a stock
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"".join([SEALER.seal(b"", b"")[14:26] for _ in range(300)]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 300 * 12)
+    os.close(reader)
+    os.close(writer)
+    nonces = [theirs[start : start + 12] for start in range(0, len(theirs), 12)]
+    nonces += [SEALER.seal(b"", b"")[14:26] for _ in range(300)]
+    assert len(set(nonces)) == 600
 
 
 def test_values_of_many_processes_open_in_one() -> None:
