@@ -65,14 +65,11 @@ class Settings:
             problems.append(("node", f'"{self.node}" must be 1 to 64 of A-Z a-z 0-9 _ . -'))
         if f"tcp://{self.control.listen}" in self.sip.listen:
             problems.append(("control.listen", f'"{self.control.listen}" stands in sip.listen too'))
-        datagrams = any(address.startswith("udp://") for address in self.sip.listen)
         for index, trunk in enumerate(self.trunks):
             for place, hop in enumerate(trunk.next_hops):
-                key = f"trunks[{index}].next_hops[{place}]"
                 if hop in self.sip.listen:
+                    key = f"trunks[{index}].next_hops[{place}]"
                     problems.append((key, f'"{hop}" is the engine itself: its calls would come back'))
-                elif hop.startswith("udp://") and self.sip.listen and not datagrams:
-                    problems.append((key, f'"{hop}" cannot be sent to: sip.listen has no udp address'))
         return problems
 
 

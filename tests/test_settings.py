@@ -143,10 +143,6 @@ weight = 3
             '[[trunks]]\nname = "t"\nnext_hops = ["tcp://127.0.0.1:5060"]',
             '3: trunks.t.next_hops[0]: "tcp://127.0.0.1:5060" is the engine itself: its calls would come back',
         ),
-        (
-            '[sip]\nlisten = ["tcp://127.0.0.1:5060"]\n[[trunks]]\nname = "t"\nnext_hops = ["udp://127.0.0.1:1"]',
-            '5: trunks.t.next_hops[0]: "udp://127.0.0.1:1" cannot be sent to: sip.listen has no udp address',
-        ),
     ],
 )
 def test_one_problem(tmp_path: Path, text: str, expected: str) -> None:
