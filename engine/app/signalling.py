@@ -20,6 +20,7 @@ from engine.app.figures import Figures
 from engine.app.link import Link, Refused
 from engine.app.live_settings import LiveSettings
 from engine.app.operations import Operations
+from engine.app.trunk_password import trunk_password
 from engine.app.watching import Watching
 from engine.authorization.gate import Gate, Policy
 from engine.calls.board import Board
@@ -162,11 +163,8 @@ class Signalling:
         sip = settings.sip
         timers = TimerValues(sip.t1_ms / 1000, sip.t2_ms / 1000, sip.t4_ms / 1000)
         self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
-        self._endpoint.datagrams = any(address.transport == "udp" for address in sip.listen_addresses())
         self._board.endpoint = self._endpoint
-        self._driver = Driver(
-            self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop, sip.batch_ms / 1000
-        )
+        self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
         self._driver.streams = self._streams = Streams(
             self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
             sip.tcp_message_timeout_s, loop, ping_s=sip.tcp_ping_s,
@@ -192,7 +190,7 @@ class Signalling:
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
         self._driver.start()
-        await self._watching.start()
+        self._watching.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
 
     async def run_until_stopped(self) -> None:
@@ -233,7 +231,10 @@ class Signalling:
         if op == "trunks.set":
             return operations.set_trunk(str(arguments["name"]), bool(arguments["enabled"]))
         if op == "settings.apply":
-            self._apply(LiveSettings.from_link(arguments["settings"]))
+            try:
+                self._apply(LiveSettings.from_link(arguments["settings"]))
+            except OSError as error:
+                raise Refused(f"{error.filename}: {error.strerror}") from None
         elif op == "bindings.switch":
             self._switch(str(arguments["generation"]))
         elif op == "log-level":
@@ -267,18 +268,19 @@ class Signalling:
     # --- of the rooms ---
 
     def _apply(self, live: LiveSettings) -> None:
-        """Takes a configuration over, the first and every later one. Calls that are up go on as they began."""
+        """Takes a configuration over, the first and every later one. Calls that are up go on as they began. Raises
+        OSError, before anything has changed, where a trunk's password cannot be read."""
         switchboard, board = self._switchboard, self._board
+        passwords = [trunk_password(trunk, os.environ) for trunk in live.trunks]
         trunks = switchboard.trunks.configured(live.trunks)
+        for trunk, password in zip(trunks.trunks, passwords, strict=True):
+            trunk.password = password
         switchboard.trunks = trunks
         switchboard.gate = Gate(Policy(live.strangers, tuple(live.own_prefixes)), trunks)
         switchboard.limits = live.limits()
         board.settings = live.calls
         board.retry_after_s = live.retry_after_s
         self._endpoint.symmetric = frozenset([trunk.name for trunk in trunks.trunks if trunk.symmetric])
-        self._endpoint.large_over_tcp = frozenset(
-            [trunk.name for trunk in trunks.trunks if trunk.settings.large_requests == "tcp"]
-        )
         self._driver.forget_trunks()
         hops = [hop for trunk in trunks.trunks for hop in trunk.next_hops if hop.transport == "tcp"]
         self._streams.hold(frozenset([(hop.host, hop.port) for hop in hops]))

@@ -16,6 +16,7 @@ from engine.calls.session import SessionOrigin
 from engine.calls.session_timer import shortest_of
 from engine.routing.next_hop import NextHop
 from engine.sip.dialog import Dialog, calling_dialog
+from engine.sip.digest import Authorizer, Credentials, challenge_of
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.grammar import number_up_to
@@ -33,6 +34,7 @@ Acks = dict[str, tuple[bytes, Flow]]  # To tag of a 2xx → the ACK that it got,
 
 _MOST_TRIES: Final = 3  # of one INVITE whose session interval is too short for the callee's side
 _LONGEST_INTERVAL_S: Final = 7 * 86_400
+_ASKED_AGAIN: Final = frozenset((401, 407, 422))  # settled on this leg, where they can be
 _LAST_RSEQ: Final = 2**32 - 1
 _MOST_UNWANTED = 16  # answers to one INVITE that are acknowledged and hung up; further ones are ignored
 _BYE_AHEAD = 100  # how far the CSeq of a BYE to an unwanted 2xx is ahead: higher than any that was used
@@ -46,12 +48,14 @@ class Outward:
     shown        From without its tag
     headers      further lines of the trunk's own: asserted identity, privacy
     trunk        name of the trunk
+    credentials  what answers a challenge of the trunk's far end, None for nothing
     """
 
     user: str
     shown: str
     headers: str
     trunk: str
+    credentials: Credentials | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +74,9 @@ class CalleeLeg(Leg):
 
     __slots__ = (
         "_acks",
+        "_authorization",
         "_cancel_headers",
+        "_credentials",
         "_early",
         "_invite",
         "_offered_reliable",
@@ -89,6 +95,8 @@ class CalleeLeg(Leg):
         self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
+        self._credentials = outward.credentials
+        self._authorization = ""  # the line that the INVITE went out with
         self._early: dict[str, CalleeEarly] = {}
         abilities = crossing.abilities
         options = abilities.supported | abilities.required
@@ -147,7 +155,7 @@ class CalleeLeg(Leg):
             self._on_provisional(response, now)
         elif status < 300:
             self._on_success(response, now)
-        elif status != 422 or not self._tried_again(response, now):
+        elif status not in _ASKED_AGAIN or not self._tried_again(response, now):
             self.close()
             if not self._abandoned:
                 crossing = Crossing(cause=cause_of(response))
@@ -229,22 +237,41 @@ class CalleeLeg(Leg):
         self.settle(response, now)
 
     def _tried_again(self, response: Response, now: float) -> bool:
-        """After 422: the same INVITE with the interval that the callee's side wants (RFC 4028 7.3)."""
-        shortest = shortest_of(response)
+        """After 401 and 407 with credentials (RFC 3261 22.2), after 422 with the interval that the callee's side wants
+        (RFC 4028 7.3): the same INVITE once more."""
         request = self._invite.request
-        wished = self.wish()
-        if self._abandoned or not wished or request.cseq >= _MOST_TRIES:
+        if self._abandoned or request.cseq >= _MOST_TRIES:
             return False
-        if not max(self.board.settings.session_expires_s, self.shortest) < shortest <= _LONGEST_INTERVAL_S:
-            return False  # what it was offered is long enough for what it says
-        self.shortest = shortest
-        headers = request.headers.replace(wished, self.wish())
+        if response.status == 422:
+            headers = self._with_longer_interval(response, request.headers)
+        else:
+            headers = self._with_credentials(response, request)
+        if not headers:
+            return False
         self._early = {}
         self._invite.user = UNHEARD
         self._invite = self.board.endpoint.send_invite(
             replace(request, cseq=request.cseq + 1, headers=headers), self.flow, self, now
         )
         return True
+
+    def _with_longer_interval(self, response: Response, headers: str) -> str:
+        shortest, wished = shortest_of(response), self.wish()
+        least = max(self.board.settings.session_expires_s, self.shortest)
+        if not wished or not least < shortest <= _LONGEST_INTERVAL_S:
+            return ""  # what it was offered is long enough for what it says
+        self.shortest = shortest
+        return headers.replace(wished, self.wish())
+
+    def _with_credentials(self, response: Response, request: OutgoingRequest) -> str:
+        challenge = challenge_of(response)
+        credentials = self._credentials
+        if challenge is None or credentials is None or (self.authorizer is not None and not challenge.stale):
+            return ""  # the same credentials would be refused again
+        before = self._authorization
+        self.authorizer = Authorizer(challenge, credentials, self.board.identifiers.token())
+        self._authorization = self.authorizer.line("INVITE", request.uri)
+        return self._authorization + request.headers.removeprefix(before)
 
     def _late_answers(self) -> LateAnswers:
         invite = self._invite

@@ -22,14 +22,16 @@ from engine.calls.hiding import (
     crossing_of,
     info_of,
 )
+from engine.calls.kept_alive import KeptAlive
 from engine.calls.refresh import Refresh
 from engine.calls.session import SessionOrigin
-from engine.calls.session_timer import SessionTimer, agreed, terms_of, too_short, wish
+from engine.calls.session_timer import too_short
 from engine.sip.dialog import Dialog
+from engine.sip.digest import Authorizer
 from engine.sip.flow import Flow
 from engine.sip.grammar import METHODS
-from engine.sip.message import Request, Response
-from engine.sip.timers import NEVER
+from engine.sip.message import Request
+from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.transaction import ClientUser, ServerTransaction
 
@@ -39,38 +41,29 @@ if TYPE_CHECKING:
 MOST_EARLY_DIALOGS = 16  # of one INVITE, so that a callee's side cannot fill the memory
 
 
-class Leg:
-    """`dialog` is None until there is one; `flow` is where this side last sent from; `methods` are those that it has
-    said it allows; `timer` runs from the answer on; `refreshing` is a refresh of ours that is on its way."""
+class Leg(KeptAlive):
+    """`dialog` is None until there is one; `flow` is where this side last sent from; `authorizer` answers for us once
+    the far end has challenged us."""
 
     __slots__ = (
         "acceptance",
-        "board",
-        "call",
+        "authorizer",
         "contact",
         "dialog",
         "flow",
-        "methods",
         "origin",
-        "refreshing",
-        "shortest",
         "tag",
-        "timer",
     )
 
     def __init__(self, board: Board, call: Call, flow: Flow) -> None:
-        self.board = board
-        self.call = call
+        super().__init__(board, call)
         self.flow = flow
         self.tag = board.identifiers.token()
         self.contact = board.contact(self.tag, flow.transport)
         self.origin: SessionOrigin = board.origin()
         self.dialog: Dialog | None = None
         self.acceptance: Acceptance | None = None
-        self.methods = 0
-        self.timer: SessionTimer | None = None
-        self.refreshing: Refresh | None = None
-        self.shortest = 0  # Min-SE that the far end has asked for
+        self.authorizer: Authorizer | None = None
 
     @property
     def is_caller(self) -> bool:
@@ -186,13 +179,20 @@ class Leg:
             self.origin.write(crossing.session), crossing.abilities, crossing.max_forwards, user, now
         )
 
+    @property
+    def may_ask(self) -> bool:
+        return self.acceptance is None
+
+    def begin_refresh(self, now: float) -> Refresh:
+        return Refresh(self, now)
+
     def refresh(self, with_update: bool, user: ClientUser, now: float) -> InviteClient | None:
         """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4)."""
         if not with_update:
             return self._reinvite(self.origin.again(), Abilities(), 70, user, now)
         headers = f"{self.contact}{ALLOW}{SUPPORTED_LINES[TIMER]}{self.wish()}"
-        request = self._confirmed().request("UPDATE", headers)
-        self.board.endpoint.send_request(request, self._confirmed().target_flow, user, now)
+        dialog = self._confirmed()
+        self._ask(dialog.request("UPDATE", headers), dialog, user, now)
         return None
 
     def pass_on(
@@ -214,14 +214,14 @@ class Leg:
         if method == "UPDATE":
             lines = "" if early else f"{SUPPORTED_LINES[TIMER]}{self.wish()}"
             headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{lines}{headers}"
-        request = dialog.request(method, headers, body, crossing.max_forwards)
-        self.board.endpoint.send_request(request, dialog.target_flow, user, now)
+        self._ask(dialog.request(method, headers, body, crossing.max_forwards), dialog, user, now)
 
     def acknowledge(self, cseq: int, crossing: Crossing) -> tuple[bytes, Flow]:
         """Sends the ACK to a 2xx of this side; returns it for repeated 2xx."""
         dialog = self._confirmed()
         body = self.origin.write(crossing.session)
         request = dialog.ack(cseq, content_type(body), body, crossing.max_forwards)
+        self._authorize(request)
         return self.board.endpoint.send_ack(request, dialog.target_flow), dialog.target_flow
 
     def hang_up(self, cause: int, now: float) -> None:
@@ -234,8 +234,7 @@ class Leg:
             self.acceptance.owner = Parting(cause)
             return
         dialog = self._confirmed()
-        request = dialog.request("BYE", reason_line(cause))
-        self.board.endpoint.send_request(request, dialog.target_flow, Farewell(self), now)
+        self._ask(dialog.request("BYE", reason_line(cause)), dialog, Farewell(self), now)
 
     def part(self, now: float) -> None:
         """Sends a BYE that has been waiting for the ACK to our 2xx: there is no later."""
@@ -257,62 +256,6 @@ class Leg:
     def close(self) -> None:
         """Forgets the leg: whatever comes for it from now on is unknown."""
         self.board.legs.pop(self.tag, None)
-
-    # --- session timer (RFC 4028) ---
-
-    @property
-    def due(self) -> float:
-        """When something is to be done about the session's timer."""
-        return NEVER if self.timer is None else self.timer.due
-
-    def negotiate(self, request: Request, now: float) -> str:
-        """Takes up the timer that a re-INVITE or UPDATE of theirs asks for; the lines for its 2xx."""
-        terms = terms_of(request, self.board.settings)
-        self.run_timer(terms.timer, now)
-        return terms.lines
-
-    def wish(self) -> str:
-        """The timer's lines in a request of ours."""
-        timer = self.timer
-        interval = self.board.settings.session_expires_s if timer is None else timer.interval
-        return wish(timer, max(interval, self.shortest) if interval else 0, self.shortest)
-
-    def settle(self, response: Response, now: float) -> None:
-        """Takes up the timer that a 2xx to an INVITE or UPDATE of ours agrees to."""
-        timer = self.timer
-        interval = self.board.settings.session_expires_s if timer is None else timer.interval
-        self.run_timer(agreed(response, interval), now)
-        if "allow" in response.fields:
-            self.methods = methods(response)
-
-    def run_timer(self, timer: SessionTimer | None, now: float) -> None:
-        self.timer = timer
-        if timer is not None:
-            timer.restart(now)
-
-    def on_due(self, now: float) -> None:
-        """The engine's turn to refresh; or nobody has, and the far end is gone."""
-        timer = self.timer
-        if timer is None:
-            return
-        if not timer.ours or now >= timer.over_at:
-            self.call.expired(now)
-        elif self.refreshing is None and self.acceptance is None and not self.call.negotiating:
-            self.refreshing = Refresh(self, now)
-        else:
-            timer.postpone(now + Refresh.PATIENCE_S)
-
-    @property
-    def refreshes_session(self) -> bool:
-        """True while a re-INVITE of the engine's own is open here."""
-        return self.refreshing is not None and self.refreshing.with_session
-
-    def stop_refreshing(self, now: float) -> None:
-        """The call ends."""
-        if self.refreshing is not None:
-            self.refreshing.abandon(now)
-            self.refreshing = None
-        self.timer = None
 
     # --- within ---
 
@@ -384,7 +327,16 @@ class Leg:
             f"{self.wish()}{content_type(body)}"
         )
         request = dialog.request("INVITE", headers, body, max_forwards)
+        self._authorize(request)
         return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
+
+    def _ask(self, request: OutgoingRequest, dialog: Dialog, user: ClientUser, now: float) -> None:
+        self._authorize(request)
+        self.board.endpoint.send_request(request, dialog.target_flow, user, now)
+
+    def _authorize(self, request: OutgoingRequest) -> None:
+        if self.authorizer is not None:
+            request.headers += self.authorizer.line(request.method, request.uri)
 
     def _confirmed(self) -> Dialog:
         dialog = self.dialog

@@ -30,6 +30,7 @@ from engine.calls.summary import Summary
 from engine.numbering.binding import Direction, Found
 from engine.numbering.numbers import parse_dialled
 from engine.routing.trunks import Trunk, TrunkTable
+from engine.sip.digest import Credentials
 from engine.sip.flow import Flow
 from engine.sip.grammar import METHODS
 from engine.sip.headers import MalformedHeader
@@ -302,6 +303,7 @@ class Switchboard:
             shown=f"<sip:{translation.shown.on_wire(trunk.number_format)}@{self.board.advertise}>",
             headers="",
             trunk=trunk.name,
+            credentials=_credentials(trunk),
         )
         longest = self.board.settings.max_duration_s
         talk = min(binding.max_duration_s, longest) if binding.max_duration_s else longest
@@ -325,7 +327,13 @@ class Switchboard:
         if trunk.trust_identity and attempt.caller is not None:
             number = attempt.caller.on_wire(trunk.number_format)
             identity = f"P-Asserted-Identity: <sip:{number}@{self.board.advertise}>\r\nPrivacy: id\r\n"
-        outward = Outward(screened.number.on_wire(trunk.number_format), _ANONYMOUS, identity, trunk.name)
+        outward = Outward(
+            screened.number.on_wire(trunk.number_format),
+            _ANONYMOUS,
+            identity,
+            trunk.name,
+            _credentials(trunk),
+        )
         trusting = trunk.trust_identity and attempt.trunk is not None and attempt.trunk.trust_identity
         call.occupy(None if attempt.trunk is None else attempt.trunk.incoming, trunk.outgoing, utc)
         call.dial(outward, trunk.reachable, crossing, trusting, self.board.settings.max_duration_s, now)
@@ -380,3 +388,7 @@ class Switchboard:
 
     def _tag(self) -> str:
         return self.board.identifiers.token()
+
+
+def _credentials(trunk: Trunk) -> Credentials | None:
+    return Credentials(trunk.username, trunk.password) if trunk.username else None

@@ -31,6 +31,9 @@ class TrunkSettings:
     "tcp" sends requests of more than 1,300 octets to a udp next hop over TCP, and over UDP all the same where
     that is refused (RFC 3261 18.1.1); "udp" never tries. `max_calls` at once and `max_calls_per_s` bound each
     direction by itself, 0: no limit.
+
+    `username` answers the far end's challenges (RFC 8760); its password stands in `password_file` (of mode 0600), or in
+    the environment as MASK700_TRUNK_PASSWORD_ with the trunk's name in capitals.
     """
 
     name: str = ""
@@ -47,6 +50,8 @@ class TrunkSettings:
     large_requests: Literal["tcp", "udp"] = "tcp"
     max_calls: int = 0
     max_calls_per_s: int = 0
+    username: str = ""
+    password_file: str = ""
 
     def check(self) -> list[tuple[str, str]]:
         """Every problem of this trunk, as (key below the trunk, what is wrong)."""
@@ -65,6 +70,10 @@ class TrunkSettings:
             _note(problems, "prefixes", index, _prefix_fault(prefix))
         if self.prefixes and not self.next_hops:
             problems.append(("next_hops", "a trunk with prefixes needs at least one next hop"))
+        if self.password_file and not self.username:
+            problems.append(("username", "is missing beside password_file"))
+        if any(not 32 <= ord(sign) < 127 for sign in self.username):
+            problems.append(("username", "must be of printable ASCII"))
         if self.number_format not in NUMBER_FORMATS:
             problems.append(("number_format", f'"{self.number_format}" must be "national" or "e164"'))
         for key, value, low, high in (

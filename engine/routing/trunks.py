@@ -28,6 +28,7 @@ class Trunk:
         self.incoming = Load()
         self.outgoing = Load()
         self.next_hops: tuple[NextHop, ...] = ()
+        self.password = ""  # of `username`; set by who can read it
         self.ordered: bool | None = None  # what an operator said: enabled or disabled; None: nothing
         self.configure(settings)
 
@@ -47,6 +48,7 @@ class Trunk:
         self.trust_identity = settings.trust_identity
         self.number_format = settings.number_format
         self.symmetric = settings.symmetric
+        self.username = settings.username
         for load in (self.incoming, self.outgoing):
             load.max_calls = settings.max_calls
             load.max_per_s = settings.max_calls_per_s

@@ -94,7 +94,9 @@ async def test_hang_up_takes_over_what_it_can_and_names_the_rest(tmp_path: Path)
     async with served(tmp_path, with_table=True) as engine:
         await engine.said("ready")
         config = tmp_path / "engine.toml"
-        text = config.read_text().replace("[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100\nmax_calls = 7')
+        text = config.read_text().replace(
+            "[sip]", '[log]\nlevel = "debug"\n[sip]\nt1_ms = 100\nmax_calls = 7'
+        )
         config.write_text(text.replace('prefixes = [""]', 'prefixes = ["", "7009"]\nmax_calls = 9'))
         write_table(tmp_path / "bindings.csv", row(1))
         engine.signal(signal.SIGHUP)
