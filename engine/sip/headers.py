@@ -47,13 +47,11 @@ class Via:
         """One Via without its header name. Raises MalformedHeader."""
         before, _, rest = text.partition(";branch=")
         branch, semicolon, behind = rest.partition(";")
-        sent_by = _VIAS_BEFORE_BRANCH.get(before)
-        added = _VIAS_BEHIND_BRANCH.get(behind) if semicolon else _NO_PARAMS
-        if sent_by is None or added is None or TOKEN.fullmatch(branch) is None:
-            return _plain_via(text)
-        transport, host, port, flags = sent_by
-        # In the order they stand in; of two the first one counts.
-        return Via(transport, host, port, {**flags, "branch": branch, **added, **flags})
+        if TOKEN.fullmatch(branch) is not None:
+            via = remembered_via(before, branch, behind if semicolon else None)
+            if via is not None:
+                return via
+        return _plain_via(text)
 
     @staticmethod
     def salvage(text: str) -> Via | None:
@@ -115,6 +113,26 @@ class NameAddr:
     def __str__(self) -> str:
         text = f"<{self.uri}>{_params_text(self.params)}"
         return f"{_quote(self.display)} {text}" if self.display else text
+
+
+def remembered_via(before: str, branch: str, behind: str | None) -> Via | None:
+    """The Via `before;branch=branch;behind`, None when nothing like it has been parsed lately. The branch must be a
+    token; `behind` is None when nothing follows it."""
+    sent_by = _VIAS_BEFORE_BRANCH.get(before)
+    if sent_by is None:
+        return None
+    transport, host, port, flags = sent_by
+    if behind is None:
+        if not flags:
+            return Via(transport, host, port, {"branch": branch})
+        added = _NO_PARAMS
+    else:
+        remembered = _VIAS_BEHIND_BRANCH.get(behind)
+        if remembered is None:
+            return None
+        added = remembered
+    # In the order they stand in; of two the first one counts.
+    return Via(transport, host, port, {**flags, "branch": branch, **added, **flags})
 
 
 def split_list(text: str) -> list[str]:

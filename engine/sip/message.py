@@ -1,19 +1,26 @@
-"""SIP messages as they arrive: bytes in, a checked Request or Response out (RFC 3261 sections 7 and 8.1.1).
-
-Header values stay raw until somebody asks; only what every message needs is read at once. Text is UTF-8;
-octets that are not are kept as lone surrogates, so `text.encode("utf-8", "surrogateescape")` gives back what
-came.
-"""
+"""SIP messages as they arrive: bytes in, a checked Request or Response out (RFC 3261 sections 7 and 8.1.1)."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from engine.sip.everyday import everyday_message
 from engine.sip.grammar import FIELD_NAMES, METHODS, TOKEN_CHARS, field_name, is_token, number_up_to
-from engine.sip.headers import PLAIN_NAME_ADDR, MalformedHeader, NameAddr, Via, first_of_list, split_list
+from engine.sip.headers import PLAIN_NAME_ADDR, MalformedHeader, Via, first_of_list
+from engine.sip.incoming import MalformedMessage, Message, Request, Response
 from engine.sip.lines import MAX_LINES, unfold, unusual_lines
 from engine.sip.uri import PLAIN_SIP_URI, MalformedUri, SipUri, parse_uri
+
+__all__ = [
+    "MALFORMED_KINDS",
+    "MAX_CSEQ",
+    "MalformedMessage",
+    "Message",
+    "Request",
+    "Response",
+    "parse_message",
+]
 
 MAX_CSEQ = 2**31 - 1
 
@@ -23,146 +30,6 @@ MALFORMED_KINDS: Final = tuple(_KINDS.split())
 """Every `MalformedMessage.kind` there is."""
 
 
-class MalformedMessage(Exception):
-    """The peer's fault.
-
-    `kind` is one of MALFORMED_KINDS; `detail` says what and where, without header values; `status` is what to
-    answer (400, 416, 505). `request` is there when an answer has somewhere to go: its `top_via` could be
-    read, and it is no ACK. Other fields may be missing then (`value()` gives ""), repeated or malformed; its
-    `fields["via"]` has only lines that parse.
-    """
-
-    def __init__(self, kind: str, detail: str, status: int = 400, request: Request | None = None) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
-        self.status = status
-        self.request = request
-
-
-class Message:
-    """What requests and responses have in common.
-
-    `fields`: canonical lower-case full name → raw values in order, unfolded, outer white space stripped,
-    comma lists not split. `cseq_method` is as written; `from_tag` and `to_tag` are "" when absent.
-    """
-
-    __slots__ = (
-        "_contact",
-        "_contact_known",
-        "_content_type",
-        "_from",
-        "_to",
-        "body",
-        "call_id",
-        "cseq",
-        "cseq_method",
-        "fields",
-        "from_tag",
-        "to_tag",
-        "top_via",
-    )
-
-    def __init__(self, fields: dict[str, list[str]], body: bytes, top_via: Via) -> None:
-        self.fields = fields
-        self.body = body
-        self.top_via = top_via
-        self.call_id = ""
-        self.cseq = 0
-        self.cseq_method = ""
-        self.from_tag = ""
-        self.to_tag = ""
-        self._from: NameAddr | None = None
-        self._to: NameAddr | None = None
-        self._contact: NameAddr | None = None
-        self._contact_known = False
-        self._content_type: str | None = None
-
-    def value(self, name: str) -> str:
-        """First raw value of the header with this canonical name, "" when absent."""
-        values = self.fields.get(name)
-        return values[0] if values is not None else ""
-
-    def values(self, name: str) -> list[str]:
-        """Every element of a comma-separated header, over all its lines."""
-        values = self.fields.get(name)
-        if values is None:
-            return []
-        elements: list[str] = []
-        for value in values:
-            elements += split_list(value)
-        return elements
-
-    @property
-    def from_(self) -> NameAddr:
-        """Of a checked message this never raises; of `MalformedMessage.request` it may raise
-        MalformedHeader."""
-        if self._from is None:
-            self._from = NameAddr.parse(self.value("from"))
-        return self._from
-
-    @property
-    def to(self) -> NameAddr:
-        """Of a checked message this never raises; of `MalformedMessage.request` it may raise
-        MalformedHeader."""
-        if self._to is None:
-            self._to = NameAddr.parse(self.value("to"))
-        return self._to
-
-    @property
-    def contact(self) -> NameAddr | None:
-        """The first Contact; None when there is none, it is "*", or (in responses only) it is malformed."""
-        if not self._contact_known:
-            self._contact_known = True
-            element = first_of_list(self.value("contact"))
-            if element and element != "*":
-                try:
-                    self._contact = NameAddr.parse(element)
-                except MalformedHeader:
-                    self._contact = None
-        return self._contact
-
-    @property
-    def max_forwards(self) -> int | None:
-        """0 to 255, None when absent (or, in responses, no number)."""
-        number = number_up_to(self.value("max-forwards"), 255)
-        return number if number >= 0 else None
-
-    @property
-    def content_type(self) -> str:
-        """`type/subtype` in lower case without parameters, "" when absent."""
-        if self._content_type is None:
-            kind = self.value("content-type").partition(";")[0]
-            self._content_type = kind.replace(" ", "").replace("\t", "").lower()
-        return self._content_type
-
-
-class Request(Message):
-    """`uri` is the raw Request-URI; it has been checked to be a URI."""
-
-    __slots__ = ("method", "uri")
-
-    def __init__(
-        self, method: str, uri: str, fields: dict[str, list[str]], body: bytes, top_via: Via
-    ) -> None:
-        super().__init__(fields, body, top_via)
-        self.method = method
-        self.uri = uri
-
-
-class Response(Message):
-    """`status` is 100 to 699; `phrase` may be empty."""
-
-    __slots__ = ("phrase", "status")
-
-    def __init__(
-        self, status: int, phrase: str, fields: dict[str, list[str]], body: bytes, top_via: Via
-    ) -> None:
-        super().__init__(fields, body, top_via)
-        self.status = status
-        self.phrase = phrase
-
-
 def parse_message(data: bytes) -> Request | Response:
     """One datagram, or one message that StreamFramer cut out, as a checked message. Raises MalformedMessage.
 
@@ -170,12 +37,17 @@ def parse_message(data: bytes) -> Request | Response:
     and 2**31, Max-Forwards 0 to 255, the Request-URI, the first Contact of requests, Content-Length against
     what is there (a surplus of the datagram is cut off, RFC 3261 section 18.3).
     """
-    octets, end, body = data.partition(b"\r\n\r\n")
-    if end and octets and octets[0] > 13:
-        head = octets.decode("utf-8", "surrogateescape")
+    end = data.find(b"\r\n\r\n")
+    head = data[: end + 2].decode("utf-8", "surrogateescape")
+    body = data[end + 4 :]
+    message = everyday_message(head, body)
+    if message is not None:
+        return message
+    if end > 0 and head[0] > "\r":
         lines = head.split("\r\n")
-        count = len(lines) - 1
-        if count <= MAX_LINES and head.count("\n") == count and head.count("\r") == count:
+        lines.pop()
+        count = len(lines)
+        if count <= 1 + MAX_LINES and head.count("\n") == count and head.count("\r") == count:
             return _read(lines, body, "", "")
     lines, body, kind, detail = unusual_lines(data)
     if kind == "empty":

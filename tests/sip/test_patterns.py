@@ -151,6 +151,25 @@ _HOSTILE: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "engine.sip.everyday.EVERYDAY_HEAD",
+        "fullmatch",
+        [
+            _filled("SIP/2.0 200 ", "a"),
+            _filled("INVITE sip:", "a%41", "@"),
+            _filled("SIP/2.0 200 OK\r\n", "X-Y: z\r\n"),
+            _filled("SIP/2.0 200 OK\r\n", "To: <sip:a>\r\n", "x"),
+            _filled("SIP/2.0 200 OK\r\n", "Via: SIP/2.0/UDP h;branch=b\r\n", "x"),
+            _filled("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ", "h;rport;branch=b"),
+            _filled("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=b\r\n", "X-Y: z\r\n", "x"),
+            _filled("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=b\r\n", "X-Y: z\r\nTo: <sip:a>\r\n", "x"),
+            _filled("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=b\r\n", "V: z\r\nVia: y\r\n", "x"),
+            _filled("SIP/2.0 200 OK\r\nFrom: ", "a "),
+            _filled("SIP/2.0 200 OK\r\nFrom: ", "a ", "<sip:"),
+            _filled("SIP/2.0 200 OK\r\nFrom: <sip:", "a", ">\r\n\r"),
+            _filled("SIP/2.0 200 OK\r\nContact: <sip:a>", ";"),
+        ],
+    ),
+    (
         "engine.sip.headers._PLAIN_VIA",
         "fullmatch",
         [
