@@ -163,8 +163,11 @@ class Signalling:
         sip = settings.sip
         timers = TimerValues(sip.t1_ms / 1000, sip.t2_ms / 1000, sip.t4_ms / 1000)
         self._endpoint = Endpoint(self._switchboard, timers, identifiers, self._tally, outbox, sent_by)
+        self._endpoint.datagrams = any(address.transport == "udp" for address in sip.listen_addresses())
         self._board.endpoint = self._endpoint
-        self._driver = Driver(self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop)
+        self._driver = Driver(
+            self._endpoint, self._keep, self._trunk_of, faults.report, self._tally, loop, sip.batch_ms / 1000
+        )
         self._driver.streams = self._streams = Streams(
             self._driver, self._trunk_of, self._tally.malformed, sip.tcp_max_connections, sip.tcp_idle_s,
             sip.tcp_message_timeout_s, loop, ping_s=sip.tcp_ping_s,
@@ -190,7 +193,7 @@ class Signalling:
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
         self._driver.start()
-        self._watching.start()
+        await self._watching.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
 
     async def run_until_stopped(self) -> None:
@@ -281,6 +284,9 @@ class Signalling:
         board.settings = live.calls
         board.retry_after_s = live.retry_after_s
         self._endpoint.symmetric = frozenset([trunk.name for trunk in trunks.trunks if trunk.symmetric])
+        self._endpoint.large_over_tcp = frozenset(
+            [trunk.name for trunk in trunks.trunks if trunk.settings.large_requests == "tcp"]
+        )
         self._driver.forget_trunks()
         hops = [hop for trunk in trunks.trunks for hop in trunk.next_hops if hop.transport == "tcp"]
         self._streams.hold(frozenset([(hop.host, hop.port) for hop in hops]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import time
 from base64 import b64encode
@@ -14,22 +15,23 @@ from typing import Any
 
 import msgspec
 
+from engine.app.capture_process import CaptureProcess
 from engine.app.link import Refused
 from engine.calls.board import Board
 from engine.numbering.numbers import parse_dialled, parse_real
 from engine.observe import logs
-from engine.observe.capture import Capture, OwnEnds
-from engine.observe.hep import Address, Agent
+from engine.observe.capture import Capture
+from engine.observe.capture_sender import Orders
 from engine.observe.ladder import told
 from engine.observe.masking import masked
 from engine.observe.trace import Bounds, NoRoom, Trace
 from engine.observe.watch import Faults, Watch
 from engine.sealing.cipher import Sealer
 from engine.settings import Settings
+from engine.sip.settings import ListenAddress
 from engine.transport.driver import Driver
 
 _SWEEP_S = 1.0
-_LAST_WORDS_S = 1.0  # how long a stopping engine goes on sending to the collector
 
 _log = logs.get_logger("watching")
 
@@ -71,27 +73,25 @@ class Watching:
         )
         self._capture = _capture(settings, captured)
         self._watch = Watch(self._capture, self._trace, _microseconds, faults)
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: CaptureProcess | None = None
+        if self._capture is not None:
+            buffer = settings.capture.buffer_megabytes * 1_048_576
+            self._sending = CaptureProcess(self._capture, _orders(settings), buffer)
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begins to capture, if that is configured."""
-        if self._capture is not None:
+        if self._sending is not None:
             self._attach()
-            self._sending = self._loop.create_task(self._capture.run(), name="capture")
+            await self._sending.start()
 
     async def close(self) -> None:
         """What has been captured still leaves, if the collector takes it soon."""
         self._detach()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._sending is not None and self._capture is not None:
-            until = self._loop.time() + _LAST_WORDS_S
-            while self._capture.waiting and self._loop.time() < until:
-                await asyncio.sleep(0.01)
-            self._sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sending
+        if self._sending is not None:
+            await self._sending.close()
 
     # --- the link ---
 
@@ -182,40 +182,44 @@ class Watching:
 
 
 def _capture(settings: Settings, captured: dict[str, int]) -> Capture | None:
-    """None while it is off. Raises OSError when its password cannot be read."""
+    """None while it is off."""
     part = settings.capture
-    collector = part.collector()
-    if collector is None:
+    if part.collector() is None:
         return None
     if not part.mask_numbers:
         _log.warning("real numbers go to the collector in clear (capture.mask_numbers)", collector=part.hep)
-    addresses = settings.sip.listen_addresses()
     return Capture(
-        collector,
-        OwnEnds(
-            *(
-                [_own(one.host, one.port, settings) for one in addresses if one.transport == transport]
-                for transport in ("udp", "tcp")
-            )
-        ),
-        Agent(part.capture_id, part.node or settings.node, part.password(os.environ)),
+        sum(one.transport == "udp" for one in settings.sip.listen_addresses()),
         _microseconds,
-        mask=part.mask_numbers,
         sample=part.sample,
-        most_queued=part.queue,
         most_calls=2 * settings.sip.max_calls,
         linger_s=2 * 64 * settings.sip.t1_ms / 1000,
-        cpu_percent=part.cpu_percent,
         counted=captured,
     )
 
 
-def _own(host: str, port: int, settings: Settings) -> Address:
-    """The address itself; where the engine listens on all, the one that it tells others."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound
-        with contextlib.suppress(OSError):
-            return Address.of(settings.sip.advertise.strip("[]"), port)
-    return Address.of(host, port)
+def _orders(settings: Settings) -> Orders:
+    """Raises OSError when the password cannot be read."""
+    part = settings.capture
+    collector = part.collector()
+    assert collector is not None, "it is on"
+    addresses = settings.sip.listen_addresses()
+    ends = {
+        transport: [_own(one, settings) for one in addresses if one.transport == transport]
+        for transport in ("udp", "tcp")
+    }
+    own = (ends["udp"] or ends["tcp"]) + (ends["tcp"] or ends["udp"])[:1]
+    password = part.password(os.environ)
+    return Orders(collector, own, part.capture_id, part.node or settings.node, password, part.mask_numbers)
+
+
+def _own(address: ListenAddress, settings: Settings) -> tuple[str, int]:
+    """The address itself; where the engine listens on all, the one that it tells others, if that is one."""
+    told = settings.sip.advertise.strip("[]")
+    if ipaddress.ip_address(address.host).is_unspecified:
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(told)), address.port
+    return address.host, address.port
 
 
 def _number(text: str) -> str:

@@ -159,9 +159,10 @@ def _stints(flows: Sequence[Flow], place: Place) -> deque[_Stint]:
 
 
 def _overrides(flow: Flow, place: Place) -> tuple[str, ...]:
-    """What the flow sets, {callee_host} still in it."""
-    port = CALLEES_DOOR if flow.file.network is not None else place.callee[1]
-    if flow.file.callee_transport == "udp" and flow.file.network is None:
+    """What the flow sets, {callee_host} still in it, and where its callee is, unless it says so itself."""
+    file = flow.file
+    next_hops = f"trunks.{place.trunk}.next_hops"
+    if next_hops in file.settings or (file.callee_transport == "udp" and file.network is None):
         return flow.overrides()
-    hop = f"{flow.file.callee_transport}://{{callee_host}}:{port}"
-    return (*flow.overrides(), f'trunks.{place.trunk}.next_hops=["{hop}"]')
+    port = CALLEES_DOOR if file.network is not None else place.callee[1]
+    return (*flow.overrides(), f'{next_hops}=["{file.callee_transport}://{{callee_host}}:{port}"]')

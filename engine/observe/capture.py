@@ -1,38 +1,32 @@
-"""Messages on their way to a HEP3 collector: a bounded queue, a bounded share of the processor, and a datagram each.
+"""Messages for a HEP3 collector, as the signalling process gives them away: one `send` per wake-up to a process of
+low priority, which masks, packs and sends them (`engine.observe.capture_sender`).
 
-The call path pays one `append` per message. Masking and packing happen later, in slices between wake-ups, and never
-take more than `cpu_percent` of the time; what the queue cannot hold is dropped and counted. A call that begins
-while the queue is half full is left out whole, so that what does arrive are complete calls.
+The socket's buffer is the queue: what it does not take is dropped and counted, so signalling never waits. A call
+that begins while the buffer is half full is left out whole, so that what does arrive are complete calls.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
+import fcntl
+import socket
+import termios
 from binascii import crc32
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from time import perf_counter
-from typing import Final, Protocol
-
-import asyncio_dgram
-
-from engine.observe.hep import Address, Agent, encode
-from engine.observe.logs import get_logger
-from engine.observe.masked_sip import masked_message
+from struct import Struct, unpack
+from typing import Final, NamedTuple, Protocol
 
 SENT: Final = "sent"
-DROPPED: Final = "dropped"  # the queue was full, or the message is too long for a packet
+DROPPED: Final = "dropped"  # no room for it, or too long for a packet
 FAILED: Final = "failed"  # the collector or the way to it refused it
 
-_SLICE_S: Final = 0.001  # of work on end
-_LONGEST_REST_S: Final = 0.1
-_RECONNECT_S: Final = 5.0
-_LOOKS_PER_ENTRY: Final = 4
+LARGEST_BATCH: Final = 262_144  # octets
+_FULL_BATCH: Final = 131_072
 _TEN_THOUSAND: Final = 10_000
+_LOOKS_PER_ENTRY: Final = 4
 
-_log = get_logger("capture")
+# octets of the message, when, whether it came in, over TCP, which own end, far port, octets of host and correlation
+_ENTRY: Final = Struct("!IQ??BHBB")
 
 
 class FarEnd(Protocol):
@@ -57,19 +51,34 @@ class Record(Protocol):
     def release_time(self) -> int | None: ...
 
 
-class OwnEnds:
-    """Which address of the engine's own stands opposite a far end. Connections over TCP go by the socket that
-    listens, also those that are made from here: so a collector draws one engine, not one for each connection."""
+class Entry(NamedTuple):
+    """One message, as it goes from process to process. `at`: microseconds since the epoch; `own`: index of the
+    engine's own end; `correlation` is empty for a message of no call."""
 
-    def __init__(self, udp: list[Address], tcp: list[Address]) -> None:
-        """In the order in which the sockets listen: a flow's number begins at 1."""
-        self._udp = udp or tcp
-        self._tcp = tcp or udp
+    at: int
+    incoming: bool
+    tcp: bool
+    own: int
+    host: str
+    port: int
+    correlation: bytes
+    data: bytes
 
-    def of(self, far: FarEnd) -> Address:
-        if far.transport != "udp":
-            return self._tcp[0]
-        return self._udp[far.local - 1] if 0 < far.local <= len(self._udp) else self._udp[0]
+
+def entries(batch: bytes) -> list[Entry]:
+    """What `Capture.flush` sent."""
+    found: list[Entry] = []
+    place = 0
+    while place < len(batch):
+        octets, at, incoming, tcp, own, port, host, correlation = _ENTRY.unpack_from(batch, place)
+        place += _ENTRY.size
+        name = batch[place : place + host].decode()
+        place += host
+        mark = batch[place : place + correlation]
+        place += correlation
+        found.append(Entry(at, incoming, tcp, own, name, port, mark, batch[place : place + octets]))
+        place += octets
+    return found
 
 
 class Correlations:
@@ -96,7 +105,7 @@ class Correlations:
         return self._known.get(call_id)
 
     def _forget_some(self) -> None:
-        """Looks at a few of the oldest at a time: what has ended long ago goes, what is up stays for another round."""
+        """Looks at a few of the oldest at a time: what ended long ago goes, what is up stays for another round."""
         known = self._known
         ended_before = self._clock() // 1000 - self._linger_ms
         for _ in range(min(_LOOKS_PER_ENTRY, len(known))):
@@ -113,159 +122,99 @@ class Correlations:
 
 
 class Capture:
-    """`offer` takes a message, `run` sends. `counted` holds how many messages were sent, dropped and failed.
+    """`offer` takes a message, `flush` sends what a wake-up had. `counted` holds how many messages were dropped
+    here; the sender's own figures are added to it by who hears them.
 
-    `clock` gives microseconds since the epoch; `sample` is in percent of the calls, `cpu_percent` of the time.
+    `clock` gives microseconds since the epoch; `sample` is in percent of the calls; `own` counts the UDP sockets.
     """
 
     def __init__(
         self,
-        collector: tuple[str, int],
-        own: OwnEnds,
-        agent: Agent,
+        own: int,
         clock: Callable[[], int],
         *,
-        mask: bool = True,
         sample: float = 100.0,
-        most_queued: int = 10_000,
         most_calls: int = 200_000,
         linger_s: float = 64.0,
-        cpu_percent: float = 25.0,
         counted: dict[str, int] | None = None,
     ) -> None:
         self.counted = {} if counted is None else counted
-        self._collector = collector
         self._own = own
-        self._agent = agent.number
-        self._ending = agent.ending()
-        self._key = os.urandom(32)
-        self._mask = mask
         self._sample = round(sample * 100)  # of ten thousand
-        self._most_queued = most_queued
-        self._rest = 100.0 / cpu_percent - 1.0  # seconds of rest for one of work
         self._correlations = Correlations(most_calls, round(linger_s * 1000), clock)
-        self._queue: deque[tuple[int, bool, FarEnd, bytes, bytes]] = deque()
-        self._wanted = asyncio.Event()
-        self._complained = False
+        self._socket: socket.socket | None = None
+        self._half = 0
+        self._batch: list[bytes] = []
+        self._octets = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many messages wait to be sent."""
-        return len(self._queue)
+    def connect(self, to: socket.socket | None) -> None:
+        """From now on messages go there: a non-blocking SOCK_SEQPACKET; None: nowhere."""
+        self._socket = to
+        self._half = 0 if to is None else to.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
 
     # --- whose a message is ---
 
     def begun(self, record: Record, call_id: str) -> None:
         """A call and its caller's Call-ID: it is captured whole or not at all."""
-        chosen = int(record.record_id[:8], 16) % _TEN_THOUSAND < self._sample
-        room = 2 * len(self._queue) < self._most_queued
-        self._correlations.add(call_id, record, record.record_id.encode() if chosen and room else None)
+        chosen = int(record.record_id[:8], 16) % _TEN_THOUSAND < self._sample and self._has_room()
+        self._correlations.add(call_id, record, record.record_id.encode() if chosen else None)
 
     def dialled(self, record: Record, caller_id: str, call_id: str) -> None:
         """A callee's Call-ID, of the call with that caller's Call-ID."""
         known = self._correlations.get(caller_id)
-        correlation = None if known is None else known[1]
-        self._correlations.add(call_id, record, correlation)
+        self._correlations.add(call_id, record, None if known is None else known[1])
 
     # --- what it says ---
 
     def offer(self, at: int, incoming: bool, far: FarEnd, data: bytes, call_id: str) -> None:
-        """One message; `at` in microseconds since the epoch. Never waits."""
+        """One message; `at` in microseconds since the epoch."""
         known = self._correlations.get(call_id)
         if known is None:
-            # Of no call: a probe, a stranger's, or what came too late. It is sampled by its Call-ID.
-            if (
-                self._sample < _TEN_THOUSAND
-                and crc32(call_id.encode("utf-8", "surrogateescape")) % _TEN_THOUSAND >= self._sample
-            ):
+            if not self._samples(call_id):
                 return
             correlation: bytes | None = b""
         else:
             correlation = known[1]
         if correlation is None:
             return
-        if len(self._queue) >= self._most_queued:
-            self._count(DROPPED)
+        tcp = far.transport != "udp"
+        own = 0 if tcp or not 0 < far.local <= self._own else far.local - 1
+        host = far.host.encode()
+        head = _ENTRY.pack(len(data), at, incoming, tcp, own, far.port, len(host), len(correlation))
+        entry = head + host + correlation + data
+        if self._octets + len(entry) > _FULL_BATCH:
+            self.flush()
+        self._batch.append(entry)
+        self._octets += len(entry)
+
+    def flush(self) -> None:
+        """Gives the wake-up's messages away, or drops them. Never waits."""
+        if not self._batch:
             return
-        self._queue.append((at, incoming, far, data, correlation))
-        self._wanted.set()
-
-    # --- the way there ---
-
-    async def run(self) -> None:
-        """Sends until cancelled."""
-        while True:
-            try:
-                stream = await asyncio_dgram.connect(self._collector)
-            except OSError as error:
-                self._complain(error)
-                self._lose(FAILED)
-                await asyncio.sleep(_RECONNECT_S)
-                continue
-            listening = asyncio.create_task(_listen(stream), name="what the collector says")
-            try:
-                await self._send_all(stream)
-            except asyncio_dgram.TransportClosed:
-                await asyncio.sleep(_RECONNECT_S)
-            finally:
-                listening.cancel()
-                stream.close()
-
-    async def _send_all(self, stream: asyncio_dgram.DatagramClient) -> None:
-        queue = self._queue
-        while True:
-            await self._wanted.wait()
-            begun = now = perf_counter()
-            while queue and now - begun < _SLICE_S:
-                packet = self._packet(*queue.popleft())
-                if packet is not None:
-                    await self._send(stream, packet)
-                now = perf_counter()
-            if not queue:
-                self._wanted.clear()
-            await asyncio.sleep(min((now - begun) * self._rest, _LONGEST_REST_S))
-
-    async def _send(self, stream: asyncio_dgram.DatagramClient, packet: bytes) -> None:
+        batch, count = b"".join(self._batch), len(self._batch)
+        self._batch.clear()
+        self._octets = 0
         try:
-            await stream.send(packet)
-        except OSError as error:  # also of a packet before it: nobody listens there
-            self._complain(error)
-            self._count(FAILED)
-        else:
-            self._count(SENT)
+            if self._socket is not None and len(batch) <= LARGEST_BATCH:
+                self._socket.send(batch)
+                return
+        except OSError:  # no room (BlockingIOError), or nobody there any more
+            pass
+        self.counted[DROPPED] = self.counted.get(DROPPED, 0) + count
 
-    def _packet(self, at: int, incoming: bool, far: FarEnd, data: bytes, correlation: bytes) -> bytes | None:
+    # --- within ---
+
+    def _samples(self, call_id: str) -> bool:
+        """Of no call: a probe, a stranger's, or what came too late. By its Call-ID, so that answers come too."""
+        if self._sample >= _TEN_THOUSAND:
+            return True
+        return crc32(call_id.encode("utf-8", "surrogateescape")) % _TEN_THOUSAND < self._sample
+
+    def _has_room(self) -> bool:
+        if self._socket is None:
+            return False
         try:
-            if self._mask:
-                data = masked_message(data, self._key)
-            there, here = Address.of(far.host, far.port), self._own.of(far)
-            source, destination = (there, here) if incoming else (here, there)
-            packet = encode(
-                far.transport, source, destination, at, data, correlation, self._agent, self._ending
-            )
-        except Exception:
-            packet = None  # rather none than one that is not masked
-        if packet is None:
-            self._count(DROPPED)
-        return packet
-
-    def _lose(self, result: str) -> None:
-        self.counted[result] = self.counted.get(result, 0) + len(self._queue)
-        self._queue.clear()
-        self._wanted.clear()
-
-    def _count(self, result: str) -> None:
-        self.counted[result] = self.counted.get(result, 0) + 1
-
-    def _complain(self, error: OSError) -> None:
-        """Once: the counters tell the rest."""
-        if not self._complained:
-            self._complained = True
-            _log.warning("the collector cannot be reached", why=error.strerror or str(error))
-
-
-async def _listen(stream: asyncio_dgram.DatagramClient) -> None:
-    """Takes away what the collector says, which nobody here needs, and which would stay in memory."""
-    while True:
-        with contextlib.suppress(OSError):
-            await stream.recv()
+            waiting = fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return False
+        return bool(unpack("i", waiting)[0] < self._half)

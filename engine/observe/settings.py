@@ -33,8 +33,7 @@ class CaptureSettings:
     password_file: str = ""  # or MASK700_HEP_PASSWORD, which wins; "" is none
     mask_numbers: bool = True
     sample: float = 100.0  # percent of the calls
-    queue: int = 10_000  # messages that may wait; more are dropped
-    cpu_percent: float = 25.0  # of one core, at most
+    buffer_megabytes: int = 8  # of messages that wait to be sent; more are dropped
 
     def collector(self) -> tuple[str, int] | None:
         """Host (no brackets) and port, None when it is off; `check` has proved that it can be read."""
@@ -68,10 +67,8 @@ class CaptureSettings:
             problems.append(("password_file", "is no path"))
         if not 0.01 <= self.sample <= 100:
             problems.append(("sample", f"must be 0.01 to 100 percent, not {self.sample:g}"))
-        if not 100 <= self.queue <= 1_000_000:
-            problems.append(("queue", f"must be 100 to 1000000, not {self.queue}"))
-        if not 1 <= self.cpu_percent <= 90:
-            problems.append(("cpu_percent", f"must be 1 to 90, not {self.cpu_percent:g}"))
+        if not 1 <= self.buffer_megabytes <= 512:
+            problems.append(("buffer_megabytes", f"must be 1 to 512, not {self.buffer_megabytes}"))
         return problems
 
 

@@ -74,6 +74,8 @@ class Watch:
                 if capture is not None:
                     capture.offer(at, incoming, far, data, call_id)
                 trace.see(at, incoming, far, data, call_id)
+            if capture is not None:
+                capture.flush()
         except Exception as error:
             self._faults.report("watch", error)
 

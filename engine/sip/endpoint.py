@@ -18,10 +18,11 @@ from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.invite_server import InviteServer
 from engine.sip.transactions.non_invite_client import NonInviteClient
 from engine.sip.transactions.non_invite_server import NonInviteServer
-from engine.sip.transactions.transaction import UNHEARD, ClientUser, Layer, ServerTransaction
+from engine.sip.transactions.transaction import UNHEARD, ClientUser, Fallback, Layer, ServerTransaction
 from engine.sip.via import answer_flow, answered_vias, server_key
 
 COOKIE = "z9hG4bK"  # RFC 3261 8.1.1.7
+LARGE = 1300  # octets; a larger request must not go over UDP where TCP can be had (18.1.1)
 
 
 class Core(Protocol):
@@ -65,7 +66,8 @@ class Tally(Protocol):
 class Endpoint:
     """The transaction layer and its door. `sent_by` maps a transport to the host:port of our Via.
 
-    `symmetric` holds the names of the trunks whose answers over UDP go to the source port, asked for or not.
+    `symmetric` holds the names of the trunks whose answers over UDP go to the source port, asked for or not,
+    `large_over_tcp` of those whose large requests go over TCP. `datagrams`: whether anything can be sent over UDP.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Endpoint:
         self.timers = timers
         self.wheel = TimerWheel()
         self.symmetric: frozenset[str] = frozenset()
+        self.large_over_tcp: frozenset[str] = frozenset()
+        self.datagrams = True
         self._core = core
         self._identifiers = identifiers
         self._tally = tally
@@ -141,24 +145,46 @@ class Endpoint:
                 and client.flow.port == flow.port
             )
         ]
+        fallbacks = self._layer.fallbacks
         for client in waiting:
-            client.transport_failed(now)
+            way = fallbacks.pop(client.key, None) if fallbacks else None
+            if way is not None and client.state == 0:
+                client.fall_back(way, now)
+            else:
+                client.transport_failed(now)
 
     # --- out ---
 
     def send_request(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> None:
         """Sends a request other than INVITE, CANCEL and ACK in a transaction of its own."""
+        if not self.datagrams:
+            flow = _over_tcp(flow)
         branch = COOKIE + self._identifiers.token()
         method = request.method
         self._tally.sip_request(method, "out", flow.trunk)
-        data = request.render(self._via(flow, branch))
-        NonInviteClient(self._layer, f"{branch} {method}", flow, data, user, now)
+        via = self._via(flow, branch)
+        data = request.render(via)
+        key = f"{branch} {method}"
+        if len(data) > LARGE and flow.transport == "udp" and flow.trunk in self.large_over_tcp:
+            self._layer.fallbacks[key] = Fallback(flow, via, data)
+            flow = _over_tcp(flow)
+            data = request.render(self._via(flow, branch))
+        NonInviteClient(self._layer, key, flow, data, user, now)
 
     def send_invite(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> InviteClient:
+        if not self.datagrams:
+            flow = _over_tcp(flow)
         branch = COOKIE + self._identifiers.token()
         self._tally.sip_request("INVITE", "out", flow.trunk)
         via = self._via(flow, branch)
-        return InviteClient(self._layer, f"{branch} INVITE", flow, request, via, user, now)
+        data = request.render(via)
+        key = f"{branch} INVITE"
+        if len(data) > LARGE and flow.transport == "udp" and flow.trunk in self.large_over_tcp:
+            self._layer.fallbacks[key] = Fallback(flow, via, data)
+            flow = _over_tcp(flow)
+            via = self._via(flow, branch)
+            data = request.render(via)
+        return InviteClient(self._layer, key, flow, request, via, data, user, now)
 
     def send_cancel(self, invite: InviteClient, headers: str, now: float) -> None:
         """Sends the CANCEL of an INVITE of ours; the caller has seen to it that a provisional response came (9.1)."""
@@ -169,7 +195,10 @@ class Endpoint:
         NonInviteClient(self._layer, key, invite.flow, cancel.render(invite.via), UNHEARD, now)
 
     def send_ack(self, request: OutgoingRequest, flow: Flow) -> bytes:
-        """Sends the ACK to a 2xx, a transaction of its own without a machine (13.2.2.4); returns it for repeats."""
+        """Sends the ACK to a 2xx, a transaction of its own without a machine (13.2.2.4); returns it for repeats.
+        Over UDP however large it is: nobody would hear that TCP is refused."""
+        if not self.datagrams:
+            flow = _over_tcp(flow)
         data = request.render(self._via(flow, COOKIE + self._identifiers.token()))
         self._tally.sip_request("ACK", "out", flow.trunk)
         self.outbox.append((flow, data))
@@ -178,7 +207,7 @@ class Endpoint:
     def send_again(self, data: bytes, flow: Flow) -> None:
         """Sends an ACK once more, for a repeated 2xx."""
         self._tally.retransmission("out")
-        self.outbox.append((flow, data))
+        self.outbox.append((flow if self.datagrams else _over_tcp(flow), data))
 
     def respond(
         self,
@@ -312,3 +341,8 @@ class Endpoint:
         answering = answer_flow(request, flow, flow.trunk in self.symmetric)
         answer = f"{status_line(status)}{vias}{headers}{more}Content-Length: 0\r\n\r\n"
         self.outbox.append((answering, answer.encode("utf-8", "surrogateescape")))
+
+
+def _over_tcp(flow: Flow) -> Flow:
+    """The same far end, over TCP."""
+    return Flow("tcp", flow.host, flow.port, 0, flow.trunk) if flow.transport == "udp" else flow

@@ -119,8 +119,10 @@ class _Run:
     async def all(self) -> Seen:
         seen = self._seen
         _, peer = await asyncio.open_connection(*ENGINE, local_addr=(HOST, 0))
+        async with asyncio.timeout(30):  # so that it has seen the counters before they move
+            while not (await _query("query", query="mask700_ready == 1"))["result"]:
+                await asyncio.sleep(0.2)
         traffic = asyncio.create_task(self._traffic(8.0))
-        await asyncio.sleep(4)  # Prometheus has seen the counters before they move
         await self._reload()
         await traffic
         await self._flood()

@@ -32,7 +32,7 @@ def test_where_the_collector_is(text: str, collector: tuple[str, int]) -> None:
         ),
         *(("hep", text) for text in ("udp://127.0.0.1", "udp://127.0.0.1:٩", "udp://127.0.0.1:65536")),
         *(("node", "a b"), ("capture_id", -1), ("capture_id", 2**32), ("password_file", "\0")),
-        *(("sample", 0.0), ("sample", 101.0), ("queue", 99), ("cpu_percent", 0.5), ("cpu_percent", 91.0)),
+        *(("sample", 0.0), ("sample", 101.0), ("buffer_megabytes", 0), ("buffer_megabytes", 513)),
     ],
 )
 def test_a_wrong_capture_is_named(key: str, value: object) -> None:

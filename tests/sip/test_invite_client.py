@@ -46,7 +46,7 @@ def begin(
     flow: Flow = UDP, timers: TimerValues | None = None, fails: bool = False
 ) -> tuple[Bench, InviteClient, Heard]:
     bench, heard = Bench(timers), Heard(fails)
-    machine = InviteClient(bench.layer, "z9hG4bKours INVITE", flow, invite(), VIA, heard, bench.now)
+    machine = InviteClient(bench.layer, "z9hG4bKours INVITE", flow, invite(), VIA, invite().render(VIA), heard, bench.now)
     return bench, machine, heard
 
 

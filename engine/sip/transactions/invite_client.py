@@ -8,7 +8,14 @@ from typing import Final
 from engine.sip.flow import Flow
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.transactions.transaction import ClientTransaction, ClientUser, IllegalInput, Layer, Table
+from engine.sip.transactions.transaction import (
+    ClientTransaction,
+    ClientUser,
+    Fallback,
+    IllegalInput,
+    Layer,
+    Table,
+)
 
 
 class State(IntEnum):
@@ -87,10 +94,12 @@ class InviteClient(ClientTransaction):
         flow: Flow,
         request: OutgoingRequest,
         via: str,
+        data: bytes,
         user: ClientUser,
         now: float,
     ) -> None:
-        super().__init__(layer, key, flow, request.render(via), user, now)
+        """`data` is the request with that Via."""
+        super().__init__(layer, key, flow, data, user, now)
         self.request = request
         self.via = via
         self.accepted_tag = ""  # of the last 2xx
@@ -115,6 +124,10 @@ class InviteClient(ClientTransaction):
 
     def transport_failed(self, now: float) -> None:
         self._step(TRANSPORT_ERROR, None, now)
+
+    def fall_back(self, way: Fallback, now: float) -> None:
+        self.via = way.via
+        super().fall_back(way, now)
 
     def expect_end(self, now: float) -> None:
         """It has been cancelled: waits 64·T1 more for its final response (9.1), if that has not come yet."""

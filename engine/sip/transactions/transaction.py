@@ -58,10 +58,21 @@ class ServerUser(Protocol):
         ...
 
 
+class Fallback:
+    """How a request goes over UDP after all: it went over TCP for its size only (RFC 3261 18.1.1)."""
+
+    __slots__ = ("data", "flow", "via")
+
+    def __init__(self, flow: Flow, via: str, data: bytes) -> None:
+        self.flow = flow
+        self.via = via
+        self.data = data
+
+
 class Layer:
     """What transactions need of the endpoint: the outbox, the wheel, the timer values and how to be forgotten."""
 
-    __slots__ = ("attempts", "clients", "outbox", "retransmitted", "servers", "timers", "wheel")
+    __slots__ = ("attempts", "clients", "fallbacks", "outbox", "retransmitted", "servers", "timers", "wheel")
 
     def __init__(
         self, outbox: Outbox, wheel: TimerWheel, timers: TimerValues, retransmitted: Callable[[str], None]
@@ -72,6 +83,7 @@ class Layer:
         self.retransmitted = retransmitted  # called with "in" or "out"
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
+        self.fallbacks: dict[str, Fallback] = {}  # of client transactions
         # Of INVITEs by whatever way, as long as the transaction of the first lives (RFC 3261 8.2.2.2).
         self.attempts: set[str] = set()
 
@@ -161,10 +173,19 @@ class ClientTransaction(Transaction):
     def transport_failed(self, now: float) -> None:
         raise AssertionError("each client machine has its own")
 
+    def fall_back(self, way: Fallback, now: float) -> None:
+        """The same request once more, over UDP: nothing has come back, so whoever got both takes them for one."""
+        self.flow = way.flow
+        self.transmit(way.data)
+        self.layer.retransmitted("out")
+        self.repeat_after(now, self.layer.timers.t1)
+
     def forget(self) -> None:
         """Takes it out of the layer and lets its user go, so that nothing circular stays behind."""
         self.disarm()
         self.layer.clients.pop(self.key, None)
+        if self.layer.fallbacks:
+            self.layer.fallbacks.pop(self.key, None)
         self.user = UNHEARD
 
 
