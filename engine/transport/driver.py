@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import NEVER
@@ -17,9 +17,9 @@ _LAG_PERIOD_S = 0.1
 _FORGIVE_S = 1.0  # how long who sends rubbish is not listened to
 
 # Under traffic the sockets are polled instead of waited for, as network drivers do: messages come in handfuls, and one
-# wake-up, one journal write and warm caches serve several of them. It delays a message by five milliseconds at most.
-_POLL_S = 0.005
-_EMPTY_POLLS = 3  # on end, before waiting for the socket again
+# wake-up, one journal write and warm caches serve several of them. It delays a message by one interval (`batch_s`) at
+# most. Fewer messages per interval than these are each read at once: there a wake-up more costs nobody anything.
+_BUSY: Final = 8
 
 
 class Core(Protocol):
@@ -51,6 +51,7 @@ class Driver:
 
     `keep` is called before anything is sent: what must not be lost is with the kernel when it returns.
     `trunk_of` names the trunk of a host. `report` hears of faults of ours; the wake-up goes on after them.
+    `batch_s`: how long datagrams may wait for others under traffic, 0 for never.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Driver:
         report: Callable[[str, Exception], None],
         figures: Figures,
         loop: asyncio.AbstractEventLoop,
+        batch_s: float = 0.01,
     ) -> None:
         self._core = core
         self._keep = keep
@@ -68,6 +70,9 @@ class Driver:
         self._report = report
         self._figures = figures
         self._loop = loop
+        self._batch_s = batch_s
+        self._interval_end = 0.0
+        self._heard = 0  # datagrams in this interval
         self._udp: list[UdpSocket] = []
         self.streams: Streams | None = None
         self.tap: Tap | None = None  # after the core has heard a message, and before one is sent
@@ -178,22 +183,33 @@ class Driver:
         self._loop.add_reader(socket.fileno(), self._on_readable, socket)
 
     def _on_readable(self, socket: UdpSocket) -> None:
-        """Traffic begins: from here on the socket is polled until it stops."""
-        self._loop.remove_reader(socket.fileno())
-        self._poll(socket, 0)
+        """Reads at once; where much arrives, the socket is polled from here on. What is left over is readable again,
+        after timers and streams have had their turn."""
+        arrived = socket.read()
+        if not arrived:
+            return
+        self._take(arrived)
+        now = monotonic()
+        if now >= self._interval_end:
+            self._interval_end = now + self._batch_s
+            self._heard = 0
+        self._heard += len(arrived)
+        if self._heard >= _BUSY and self._batch_s > 0 and not socket.more and not socket.closed:
+            self._loop.remove_reader(socket.fileno())
+            self._loop.call_later(self._batch_s, self._poll, socket)
 
-    def _poll(self, socket: UdpSocket, empty: int) -> None:
+    def _poll(self, socket: UdpSocket) -> None:
         if socket.closed:
             return
         arrived = socket.read()
         if arrived:
             self._take(arrived)
+        if socket.closed:
+            return
         if socket.more:  # timers and streams get their turn first
-            self._loop.call_soon(self._poll, socket, 0)
-        elif arrived:
-            self._loop.call_later(_POLL_S, self._poll, socket, 0)
-        elif empty < _EMPTY_POLLS:
-            self._loop.call_later(_POLL_S, self._poll, socket, empty + 1)
+            self._loop.call_soon(self._poll, socket)
+        elif len(arrived) >= _BUSY:
+            self._loop.call_later(self._batch_s, self._poll, socket)
         else:
             self._wait_for(socket)
 

@@ -64,8 +64,15 @@ def test_every_bound_is_kept() -> None:
         tcp_idle_s=0,
         tcp_message_timeout_s=0,
         receive_buffer_bytes=0,
+        batch_ms=51,
     )
     assert {key for key, _ in settings.check()} == {
         *("workers", "t1_ms", "t2_ms", "t4_ms", "max_transactions", "max_calls", "tcp_max_connections"),
-        *("tcp_idle_s", "tcp_message_timeout_s", "receive_buffer_bytes"),
+        *("tcp_idle_s", "tcp_message_timeout_s", "receive_buffer_bytes", "batch_ms"),
     }
+
+
+@pytest.mark.parametrize("batch_ms", [0, 10, 50])
+def test_datagrams_wait_for_others_up_to_50_ms(batch_ms: int) -> None:
+    assert SipSettings(batch_ms=batch_ms).check() == []
+    assert [key for key, _ in SipSettings(batch_ms=-1).check()] == ["batch_ms"]

@@ -106,7 +106,7 @@ class Core:
 class Engine:
     """A core, its driver and the port that both its transports listen on."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_s: float = 0.01) -> None:
         self.core = Core()
         self.driver = Driver(
             self.core,
@@ -115,6 +115,7 @@ class Engine:
             self.core.report,
             self.core,
             asyncio.get_running_loop(),
+            batch_s,
         )
         self.port = free_port()
 

@@ -72,6 +72,52 @@ async def test_the_socket_is_read_in_batches_and_in_order(engine: Engine, plain:
     assert all(len(of_one) == 1 for of_one in times.values())
 
 
+async def test_under_traffic_datagrams_wait_for_others(plain: socket.socket) -> None:
+    """Eight in an interval are traffic; what comes then is read together at the end of the interval."""
+    engine = Engine(batch_s=0.05).listen_udp()
+    for number in range(8):
+        plain.sendto(b"%d" % number, (HOST, engine.port))
+    await engine.core.wait(lambda: len(engine.core.received) == 8)
+    busy_since = engine.core.received[-1].now
+    for number in range(8, 16):
+        await asyncio.sleep(0.001)
+        plain.sendto(b"%d" % number, (HOST, engine.port))
+    await engine.core.wait(lambda: len(engine.core.received) == 16)
+    assert {received.now for received in engine.core.received[8:]} == {engine.core.received[-1].now}
+    assert engine.core.received[-1].now >= busy_since + 0.049
+    engine.driver.close()
+
+
+@pytest.mark.parametrize(("batch_s", "at_once"), [(PATIENCE_S, 7), (0.0, 100)])
+async def test_few_datagrams_or_any_without_batches_are_read_at_once(
+    plain: socket.socket, batch_s: float, at_once: int
+) -> None:
+    """None waits for an interval, which is as long here as the test's patience."""
+    engine = Engine(batch_s).listen_udp()
+    for number in range(at_once):
+        plain.sendto(b"%d" % number, (HOST, engine.port))
+        await _heard(engine, number + 1)
+    assert len({received.now for received in engine.core.received}) == at_once
+    engine.driver.close()
+
+
+async def test_when_traffic_ends_datagrams_are_read_at_once_again(plain: socket.socket) -> None:
+    engine = Engine(batch_s=0.3).listen_udp()
+    for number in range(20):
+        plain.sendto(b"%d" % number, (HOST, engine.port))
+    await _heard(engine, 20)
+    await asyncio.sleep(0.35)  # an interval that brings nothing
+    sent_at = monotonic()
+    plain.sendto(b"late", (HOST, engine.port))
+    await _heard(engine, 21)
+    assert engine.core.received[-1].now < sent_at + 0.25
+    engine.driver.close()
+
+
+async def _heard(engine: Engine, count: int) -> None:
+    await engine.core.wait(lambda: len(engine.core.received) == count)
+
+
 async def test_timers_get_their_turn_while_datagrams_pour_in(engine: Engine, plain: socket.socket) -> None:
     pouring = True
 
