@@ -7,6 +7,7 @@ manager to start both again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -111,15 +112,17 @@ class Control:
         await doors.open(control_door)
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
         reloading = asyncio.create_task(self._reloading.run(self._up.wait), name="reload on SIGHUP")
+        watched = asyncio.create_task(self._show_signs_of_life(), name="watchdog")
         try:
             return await self._until_stopped()
         finally:
             self._notifier.stopping()
             reloading.cancel()
+            watched.cancel()
             await self._signalling.stop()
             await doors.close()
             web.should_exit = True
-            await asyncio.gather(serving, reloading, return_exceptions=True)
+            await asyncio.gather(serving, reloading, watched, return_exceptions=True)
             _log.info("stopped")
 
     async def _start(self) -> None:
@@ -314,6 +317,18 @@ class Control:
             _log.warning("stopping at once: told twice")
             self._stop_now.set()
         self._stop_soon.set()
+
+    async def _show_signs_of_life(self) -> None:
+        """The service manager hears of life as long as both processes show some; else it starts them again."""
+        period = self._notifier.watchdog_s / 3
+        if not period:
+            return
+        await self._up.wait()
+        while True:
+            with contextlib.suppress(Refused, LinkLost):
+                await self._signalling.ask("stats", period)
+                self._notifier.alive()
+            await asyncio.sleep(period)
 
     # --- the steps of a reload ---
 

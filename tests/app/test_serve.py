@@ -1,6 +1,7 @@
 """`serve` as a process: what it does on signals, and what its log says."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -49,11 +50,13 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    directory: Path, notify: str = "", with_table: bool = False, **behaviour: Any
+    directory: Path, notify: str = "", with_table: bool = False, watchdog_s: float = 0, **behaviour: Any
 ) -> AsyncIterator[Served]:
     config, _ = write_config(directory, None if with_table else "")
     behave(directory / "var", **behaviour)
     environment = {**os.environ, "NOTIFY_SOCKET": notify}
+    if watchdog_s:
+        environment["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, str(config)),
         stderr=asyncio.subprocess.PIPE,
@@ -232,4 +235,34 @@ async def test_the_service_manager_is_told(tmp_path: Path) -> None:
             assert await told() == b"READY=1"
             engine.signal(signal.SIGTERM)
             assert await told() == b"STOPPING=1"
+            assert await engine.status() == 0
+
+
+async def test_signs_of_life_stop_with_the_signalling_process(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        async def told(seconds: float = 30) -> bytes:
+            return await asyncio.wait_for(loop.sock_recv(manager, 1000), seconds)
+
+        async with served(tmp_path, notify=str(tmp_path / "notify"), watchdog_s=0.6) as engine:
+            ready = await engine.said("ready")
+            assert await told() == b"READY=1"
+            assert [await told() for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            os.kill(ready["signalling_pid"], signal.SIGSTOP)
+            try:
+                on_their_way = 0
+                with contextlib.suppress(TimeoutError):
+                    while await told(1.2):
+                        on_their_way += 1
+                assert on_their_way < 3
+            finally:
+                os.kill(ready["signalling_pid"], signal.SIGCONT)
+            assert await told() == b"WATCHDOG=1"
+            engine.signal(signal.SIGTERM)
+            while (said := await told()) == b"WATCHDOG=1":
+                pass
+            assert said == b"STOPPING=1"
             assert await engine.status() == 0
