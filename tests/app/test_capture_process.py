@@ -73,4 +73,4 @@ async def test_its_figures_come_back_and_its_secrets_are_no_arguments() -> None:
         async with asyncio.timeout(10):
             while capture.counted != {SENT: 1}:
                 await asyncio.sleep(0.05)
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
