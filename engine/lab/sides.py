@@ -105,13 +105,19 @@ class Sides:
             standings = [callee.standing for callee in callees]
             now = asyncio.get_running_loop().time
             meter = Meter(caller.standing, standings, self.engine, now(), self.engine.usage())
+            again_before = await self._sent_again(flow)
             while not await caller.finished(_PROGRESS_S):
                 self.engine.check_alive()
-                self.watch(flow, meter.read(now()))
+                again = await self._sent_again(flow)
+                self.watch(flow, meter.read(now(), again - again_before))
             patient_until = now() + flow.file.patience_s
             for callee in callees:
                 await callee.finished(max(0.0, patient_until - now()))
-        return results.pop("caller"), results, meter.read(now())
+            again = await self._sent_again(flow)
+        return results.pop("caller"), results, meter.read(now(), again - again_before)
+
+    async def _sent_again(self, flow: Flow) -> int:
+        return await self.engine.retransmissions() if flow.file.load else 0
 
     async def _records_of(self, flow: Flow, since: int) -> list[Record]:
         """The flow's records, waiting a little for the last of them: a record is complete when its call is."""
