@@ -134,6 +134,10 @@ class Flow:
         them."""
         return tuple(f"{key}={json.dumps(value)}" for key, value in sorted(self.file.settings.items()))
 
+    def on_a_good_network(self) -> Flow:
+        """The same flow without its bad network."""
+        return replace(self, file=msgspec.structs.replace(self.file, network=None))
+
     def scaled(self, rate: float | None, calls: int | None, hold_s: float | None) -> Flow:
         """The same flow with another rate, number of calls or hold time, and time enough for it."""
         file = self.file
