@@ -113,6 +113,7 @@ def test_a_sync_that_fails_is_said_until_one_works(tmp_path: Path) -> None:
     disk.go_on.release()
     assert disk.called.acquire(timeout=10)  # it is tried again, though nothing was added
     assert journal.failed == f"{journal.path} cannot be brought to the disk: Input/output error"
+    assert (journal.write_failures, journal.sync_failures > 0) == (0, True)
     assert journal.unsynced == 1
     disk.error = 0
     disk.go_on.release()
@@ -131,6 +132,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost_or_doubled(tmp_path: Path) -> N
             journal.append(line)
         assert not journal.flush()
         assert journal.failed == f"{journal.path} cannot be written: File too large"
+        assert (journal.write_failures > 0, journal.sync_failures) == (True, 0)
         assert journal.written == 49
         assert journal.path.stat().st_size == 5_025
         for line in lines[100:200]:
