@@ -227,6 +227,8 @@ class Call(CallState):
         self._talk_until = now + self._max_talk_s
         self.board.records.write(EntryKind.START, record)
         self._caller().answer(event.early, event.crossing, now)
+        if self.conversation is not None:
+            self.conversation.settle(now)
         self.rearm()
 
     def _confirm(self, event: CallEvent, now: float) -> None:

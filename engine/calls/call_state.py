@@ -143,6 +143,10 @@ class CallState(Timed):
     def settled(self, early: str) -> bool:
         return self._caller().settled(early)
 
+    def lost(self, early: str) -> bool:
+        """True for an early dialog in which nobody at the callee's side listens any more; never for ""."""
+        return early != "" and not self._callee().speaks(early)
+
     def other(self, leg: Leg) -> Leg:
         return self._callee() if leg is self.caller else self._caller()
 

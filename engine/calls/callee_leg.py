@@ -211,6 +211,12 @@ class CalleeLeg(Leg):
 
     # --- within ---
 
+    def speaks(self, early: str) -> bool:
+        """Whether an early dialog is still one: no more once another fork has answered, or after a challenge, with
+        which the INVITE began anew."""
+        tag = early[len(self.tag) :]
+        return tag in self._early if self.dialog is None else tag == self.dialog.remote_tag
+
     def dialog_of(self, early: str) -> tuple[Dialog, SessionOrigin]:
         if early and self.dialog is None:
             known = self._early.get(early[len(self.tag) :])

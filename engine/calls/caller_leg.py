@@ -71,10 +71,14 @@ class CallerLeg(Leg):
         return True
 
     def holds_answer(self, early: str) -> bool:
-        """True while a reliable provisional response with a session waits for its PRACK in that early dialog: no 2xx
-        before that (RFC 3262 section 3)."""
+        """True while a reliable provisional response with a session waits for its PRACK in that early dialog, or for
+        its turn: no 2xx before that (RFC 3262 section 3)."""
         known = self._early.get(early)
-        return known is not None and known.waiting is not None and known.waiting.with_session
+        if known is None or known.waiting is None:
+            return False
+        return known.waiting.with_session or any(
+            later.rseq and later.crossing.session for later in known.queue
+        )
 
     def settled(self, early: str) -> bool:
         """True when the first offer has been answered in this early dialog, or after the answer."""
@@ -214,6 +218,7 @@ class CallerLeg(Leg):
                 early.waiting.stop()
             self.board.legs.pop(early.dialog.local_tag, None)
         self._early = {}
+        self._late = None  # it knows this leg
         super().close()
 
     # --- within ---

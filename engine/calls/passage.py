@@ -70,7 +70,7 @@ class Passage(Timed):
 
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
-        if status < 200:
+        if status < 200 or not self._open or self.drop_if_lost(now):
             return
         if status >= 300:
             self._fail(500 if status in OWN_LEG or status < 400 else status, status in (408, 481), now)
@@ -103,6 +103,13 @@ class Passage(Timed):
 
     def wake(self, now: float) -> None:
         self._fail(504, False, now)
+
+    def drop_if_lost(self, now: float) -> bool:
+        """True when the early dialog that it belongs to is none any more."""
+        lost = self._call.lost(self._early)
+        if lost:
+            self._fail(481, False, now)
+        return lost
 
     def abort(self, now: float) -> None:
         """The call has ended before it was answered (RFC 3261 15.1.2)."""
