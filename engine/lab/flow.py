@@ -58,7 +58,8 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     length of every <pause/>. `patience_s`: how long the callee may go on after the caller. `sipp`: more options
     for SIPp on both sides. `settings`: dotted keys of the configuration for this flow's engine; {callee_host} in
     them is where the lab has put the callee. `record`: fields of every call's record; "" stands for null.
-    `recorded` false: what the caller sends leaves no record. `own_engine`: no other flow runs on its engine.
+    `recorded` false: what the caller sends leaves no record of its own; `summed`: attempts that are summed up, by
+    reason. `own_engine`: no other flow runs on its engine.
     `order`: where it stands in the lab."""
 
     proves: str = ""
@@ -76,6 +77,7 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     settings: dict[str, Value] = {}
     network: Network | None = None
     recorded: bool = True
+    summed: dict[str, int] = {}
     own_engine: bool = False
     record: dict[str, Value] = {}
 

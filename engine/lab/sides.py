@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.lab.engine_process import Engine
 from engine.lab.figures import Figures, Meter
 from engine.lab.flow import CALLEE, CALLER, CALLS, Flow
-from engine.lab.judge import Verdict, call_id_pattern, is_of_flow, judge
+from engine.lab.judge import Verdict, attempts_of, call_id_pattern, is_of_flow, is_sum, judge
 from engine.lab.network import BadNetwork, behind
 from engine.lab.place import LabUnusable, Place
 from engine.lab.processes import Processes
@@ -122,10 +122,15 @@ class Sides:
     async def _records_of(self, flow: Flow, since: int) -> list[Record]:
         """The flow's records, waiting a little for the last of them: a record is complete when its call is."""
         wanted = flow.calls if flow.file.recorded else 0
+        summed = sum(flow.file.summed.values())
         deadline = asyncio.get_running_loop().time() + _RECORD_PATIENCE_S
         while True:
-            found = [record for record in self.records.of_calls_since(since) if is_of_flow(record, flow)]
-            if len(found) >= wanted or asyncio.get_running_loop().time() > deadline:
+            records = self.records.of_calls_since(since)
+            sums = [record for record in records if is_sum(record)]
+            found = [record for record in records if is_of_flow(record, flow)]
+            enough = len(found) >= wanted and sum(attempts_of(record) for record in sums) >= summed
+            found += sums
+            if enough or asyncio.get_running_loop().time() > deadline:
                 return found
             if await self.engine.ended_within(_LOOK_S):
                 return found
