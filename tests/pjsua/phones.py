@@ -151,6 +151,10 @@ class Phone:
         with suppress(asyncio.CancelledError):
             await self._reading
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP is a phone whose battery is empty; SIGCONT charges it."""
+        self._process.send_signal(number)
+
     async def do(self, what: str, call: CallView | None = None, **more: Any) -> str:
         """One command of tests/pjsua/phone.py; the call's name. Raises PhoneRefused."""
         if self._reading.done():
@@ -192,11 +196,12 @@ class Phone:
     async def until_state(self, call: CallView, state: str, patience_s: float = PATIENCE_S) -> None:
         await self.until(call, lambda view: view.entered(state) is not None, patience_s)
 
-    async def messages(self) -> list[WireMessage]:
-        """Everything that it has sent and received so far."""
+    async def messages(self, call_id: str = "") -> list[WireMessage]:
+        """Everything that it has sent and received so far, or what belongs to one call."""
         if self._process.returncode is None:
             await self.do("write_log")
-        return messages_of(Path(self.settings.log))
+        every = messages_of(Path(self.settings.log))
+        return [message for message in every if message.call_id == call_id] if call_id else every
 
     def _incoming(self) -> list[CallView]:
         return [call for call in self.calls.values() if call.incoming]
