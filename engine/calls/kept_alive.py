@@ -38,6 +38,7 @@ class KeptAlive:
         """Takes up the timer that a re-INVITE or UPDATE of theirs asks for; the lines for its 2xx."""
         terms = terms_of(request, self.board.settings)
         self.run_timer(terms.timer, now)
+        self.call.rearm()
         return terms.lines
 
     def wish(self) -> str:
@@ -64,9 +65,10 @@ class KeptAlive:
         timer = self.timer
         if timer is None:
             return
-        if not timer.ours or now >= timer.over_at:
+        negotiating = self.call.negotiating  # perhaps their refresh, which the other side has to answer first
+        if now >= timer.over_at or not (timer.ours or negotiating):
             self.call.expired(now)
-        elif self.refreshing is None and not self.call.negotiating and self.may_ask:
+        elif timer.ours and self.refreshing is None and not negotiating and self.may_ask:
             self.refreshing = self.begin_refresh(now)
         else:
             timer.postpone(now + Refresh.PATIENCE_S)
