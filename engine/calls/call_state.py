@@ -11,7 +11,7 @@ from engine.calls.callee_leg import CalleeLeg, Outward
 from engine.calls.caller_leg import CallerLeg
 from engine.calls.conversation import Conversation
 from engine.calls.events import CallEvent
-from engine.calls.hiding import Crossing
+from engine.calls.hiding import Crossing, for_strangers
 from engine.calls.record import CallRecord, EntryKind
 from engine.routing.load import Load
 from engine.routing.next_hop import NextHop
@@ -142,6 +142,10 @@ class CallState(Timed):
 
     def settled(self, early: str) -> bool:
         return self._caller().settled(early)
+
+    def within_trust(self, crossing: Crossing) -> Crossing:
+        """As it may go on between trunks that trust each other, or do not."""
+        return crossing if self._trusting else for_strangers(crossing)
 
     def lost(self, early: str) -> bool:
         """True for an early dialog in which nobody at the callee's side listens any more; never for ""."""

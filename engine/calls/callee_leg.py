@@ -9,7 +9,7 @@ from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
 from engine.calls.capabilities import ALLOW_LINES, RELIABLE, REQUIRE_LINES, SUPPORTED_LINES, TIMER, required
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import content_type, reason_line
+from engine.calls.header_lines import content_type, early_media_line, reason_line
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
 from engine.calls.leg import MOST_EARLY_DIALOGS, Leg
 from engine.calls.session import SessionOrigin
@@ -101,7 +101,6 @@ class CalleeLeg(Leg):
         abilities = crossing.abilities
         options = abilities.supported | abilities.required
         self._offered_reliable = bool(options & RELIABLE)
-        media = f"P-Early-Media: {abilities.early_media}\r\n" if abilities.early_media else ""
         body = self.origin.write(crossing.session)
         request = OutgoingRequest(
             "INVITE",
@@ -112,7 +111,7 @@ class CalleeLeg(Leg):
             1,
             crossing.max_forwards,
             headers=f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[options | TIMER]}"
-            f"{REQUIRE_LINES[abilities.required]}{self.wish()}Accept: {SESSION_TYPE}\r\n{media}"
+            f"{REQUIRE_LINES[abilities.required]}{self.wish()}Accept: {SESSION_TYPE}\r\n{early_media_line(abilities)}"
             f"{outward.headers}{content_type(body)}",
             body=body,
         )

@@ -16,7 +16,7 @@ from engine.calls.capabilities import (
     required,
 )
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import RETRY_SOON, content_type, reason_line
+from engine.calls.header_lines import RETRY_SOON, content_type, early_media_line, reason_line
 from engine.calls.hiding import Crossing
 from engine.calls.leg import MOST_EARLY_DIALOGS, Leg
 from engine.calls.reliable import EarlyDialog, Progress, Reliable
@@ -231,14 +231,13 @@ class CallerLeg(Leg):
         crossing = progress.crossing
         abilities = crossing.abilities
         body = known.origin.write(crossing.session)
-        media = f"P-Early-Media: {abilities.early_media}\r\n" if abilities.early_media else ""
         return self.board.endpoint.respond(
             self.transaction,
             progress.status,
             now,
             tag=known.dialog.local_tag,
             headers=f"{self._record_routes}{self.contact}{ALLOW_LINES[abilities.methods]}"
-            f"{SUPPORTED_LINES[abilities.supported]}{lines}{media}{content_type(body)}",
+            f"{SUPPORTED_LINES[abilities.supported]}{lines}{early_media_line(abilities)}{content_type(body)}",
             body=body,
         )
 

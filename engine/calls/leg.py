@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 
 from engine.calls.acceptance import Acceptance, Acknowledged, Farewell, Parting
 from engine.calls.board import Board, extensions_refused
-from engine.calls.capabilities import ALLOW, ALLOW_LINES, SUPPORTED_LINES, TIMER, methods
+from engine.calls.capabilities import (
+    ALLOW,
+    ALLOW_LINES,
+    EVERY_METHOD,
+    PRECONDITION,
+    SUPPORTED_LINES,
+    TIMER,
+    methods,
+)
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import content_type, reason_line
+from engine.calls.header_lines import content_type, early_media_line, reason_line, require_line
 from engine.calls.hiding import (
     SESSION_TYPE,
     Abilities,
@@ -157,7 +165,7 @@ class Leg(KeptAlive):
             now,
             tag=tag,
             headers=f"{lines}{self.contact}{ALLOW_LINES[abilities.methods]}"
-            f"{SUPPORTED_LINES[abilities.supported | TIMER]}{content_type(session)}",
+            f"{SUPPORTED_LINES[abilities.supported | TIMER]}{require_line(abilities)}{content_type(session)}",
             body=session,
         )
         self.acceptance = Acceptance(self, data, transaction.flow, cseq, owner, now)
@@ -168,9 +176,11 @@ class Leg(KeptAlive):
         """Sends the 200 to a PRACK, UPDATE or INFO of this side."""
         _, origin = self.dialog_of(early)
         body = origin.write(crossing.session)
-        headers = f"{lines}{content_type(body)}"
+        abilities = crossing.abilities
+        media = early_media_line(abilities) if early else ""
+        headers = f"{lines}{require_line(abilities)}{media}{content_type(body)}"
         if transaction.method == "UPDATE":
-            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{headers}"
+            headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{headers}"
         self.board.endpoint.respond(transaction, 200, now, headers=headers, body=body)
 
     def reinvite(self, crossing: Crossing, user: ClientUser, now: float) -> InviteClient:
@@ -188,9 +198,10 @@ class Leg(KeptAlive):
 
     def refresh(self, with_update: bool, user: ClientUser, now: float) -> InviteClient | None:
         """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4)."""
+        abilities = Abilities(methods=self.call.other(self).methods)
         if not with_update:
-            return self._reinvite(self.origin.again(), Abilities(), 70, user, now)
-        headers = f"{self.contact}{ALLOW}{SUPPORTED_LINES[TIMER]}{self.wish()}"
+            return self._reinvite(self.origin.again(), abilities, 70, user, now)
+        headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[TIMER]}{self.wish()}"
         dialog = self._confirmed()
         self._ask(dialog.request("UPDATE", headers), dialog, user, now)
         return None
@@ -208,12 +219,16 @@ class Leg(KeptAlive):
         """Sends a PRACK, UPDATE or INFO of the other side in this side's dialog; `headers` and `body` are those of
         its kind, where it brings no session."""
         dialog, origin = self.dialog_of(early)
+        abilities = crossing.abilities
         if crossing.session:
             body = origin.write(crossing.session)
-            headers += content_type(body)
+            headers += require_line(abilities) + content_type(body)
+        if early:
+            headers += early_media_line(abilities)
         if method == "UPDATE":
-            lines = "" if early else f"{SUPPORTED_LINES[TIMER]}{self.wish()}"
-            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{lines}{headers}"
+            options = abilities.supported & PRECONDITION
+            lines = SUPPORTED_LINES[options] if early else f"{SUPPORTED_LINES[options | TIMER]}{self.wish()}"
+            headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{lines}{headers}"
         self._ask(dialog.request(method, headers, body, crossing.max_forwards), dialog, user, now)
 
     def acknowledge(self, cseq: int, crossing: Crossing) -> tuple[bytes, Flow]:
@@ -274,7 +289,7 @@ class Leg(KeptAlive):
             headers = f"Content-Type: {kind}\r\n" if body else ""
             conversation.pass_on(self, transaction, crossing, early, headers, body, now)
             return
-        crossing = crossing_of(request)
+        crossing = self.call.within_trust(crossing_of(request))
         if request.method == "PRACK":
             self.on_prack(transaction, request, crossing, early, now)
             return
@@ -288,7 +303,8 @@ class Leg(KeptAlive):
             conversation.updated(self, transaction, request, crossing, early, now)
         else:
             lines = "" if early else self.negotiate(request, now)
-            self.grant(transaction, Crossing(), early, lines, now)
+            said = EVERY_METHOD if early else self.call.other(self).methods
+            self.grant(transaction, Crossing(abilities=Abilities(methods=said)), early, lines, now)
 
     def on_prack(
         self, transaction: ServerTransaction, request: Request, crossing: Crossing, early: str, now: float
@@ -323,7 +339,8 @@ class Leg(KeptAlive):
     ) -> InviteClient:
         dialog = self._confirmed()
         headers = (
-            f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[abilities.supported | TIMER]}"
+            f"{self.contact}{ALLOW_LINES[abilities.methods]}"
+            f"{SUPPORTED_LINES[abilities.supported & PRECONDITION | TIMER]}{require_line(abilities)}"
             f"{self.wish()}{content_type(body)}"
         )
         request = dialog.request("INVITE", headers, body, max_forwards)

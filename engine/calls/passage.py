@@ -84,7 +84,7 @@ class Passage(Timed):
                 self.asker.run_timer(self._terms.timer, now)
                 self._call.rearm()
         try:
-            crossing = crossing_of(response) if method != "INFO" else Crossing()
+            crossing = self._call.within_trust(crossing_of(response)) if method != "INFO" else Crossing()
         except Unacceptable:
             # The asked side has changed its session to one that cannot be masked: neither side can go on.
             self._fail(500, False, now)
@@ -95,7 +95,7 @@ class Passage(Timed):
 
     def on_timeout(self, now: float) -> None:
         self._fail(504, True, now)
-        if not self._early:
+        if not self._early and self._transaction.method != "PRACK":
             self._call.expired(now)
 
     def on_transport_error(self, now: float) -> None:
