@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ A = "13800000001"
 
 
 class Running:
-    """`mask700 serve` with one trunk, `pstn`, whose next hop is `hop` and whose callers sit at `caller`."""
+    """`mask700 serve` with one trunk, `pstn`: whoever is here may call, and is called at its next hops."""
 
     def __init__(self, process: asyncio.subprocess.Process, config: Path, port: int, log: Path) -> None:
         self.process = process
@@ -73,15 +74,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, hop: str, trunk: str = "", listen: str = "udp") -> AsyncIterator[Running]:
+async def running(directory: Path, *hops: str, trunk: str = "", notify: str = "") -> AsyncIterator[Running]:
     table = write_table(directory / "bindings.csv", row(1))
     port, http = free_port(), free_port()
     config = directory / "engine.toml"
-    addresses = ", ".join(f'"{transport}://{HOST}:{port}"' for transport in listen.split())
     config.write_text(f"""\
 data_dir = "{directory / "var"}"
 [sip]
-listen = [{addresses}]
+listen = ["udp://{HOST}:{port}"]
 [calls]
 first_response_s = 1
 [control]
@@ -91,7 +91,7 @@ table = "{table}"
 [[trunks]]
 name = "pstn"
 peers = ["{HOST}"]
-next_hops = ["{hop}"]
+next_hops = {json.dumps(hops)}
 prefixes = [""]
 trust_identity = true
 {trunk}
@@ -102,7 +102,7 @@ trust_identity = true
             *(sys.executable, "-m", "engine.cli.main", "serve", "--config", str(config)),
             cwd=ROOT,
             stderr=output,
-            env={**os.environ, "NOTIFY_SOCKET": ""},
+            env={**os.environ, "NOTIFY_SOCKET": notify},
         )
     engine = Running(process, config, port, log)
     try:
@@ -141,7 +141,7 @@ async def test_a_next_hop_that_falls_silent_takes_no_calls_until_it_answers(
 ) -> None:
     hop, caller = await phones(), await phones()
     probing = "probe_interval_s = 1\nprobe_down_after = 2"
-    async with running(tmp_path, f"udp://{HOST}:{hop.port}", probing) as engine:
+    async with running(tmp_path, f"udp://{HOST}:{hop.port}", trunk=probing) as engine:
         await hop.hears("OPTIONS ")
         hop.react = lambda request: 0
         await engine.until(lambda trunk: trunk["state"] == "down")
@@ -253,3 +253,56 @@ async def test_a_drain_lets_calls_end_and_a_second_signal_does_not(tmp_path: Pat
         await caller.hears("BYE ")
         await hop.hears("BYE ")
         assert await asyncio.wait_for(engine.process.wait(), PATIENCE_S) == 0
+
+
+@pytest.mark.slow
+async def test_a_broken_connection_fails_over_at_once_and_is_made_again(
+    tmp_path: Path, phones: Phones
+) -> None:
+    hop, caller = await phones(), await phones()
+    gate = free_port()
+    async with running(tmp_path, f"tcp://{HOST}:{gate}", f"udp://{HOST}:{hop.port}") as engine:
+        begun = asyncio.get_running_loop().time()
+        caller.invite(engine.port, "one", A, X)
+        await hop.hears("INVITE ")
+        assert asyncio.get_running_loop().time() - begun < 1.0  # before first_response_s
+        connected: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connected.put_nowait((reader, writer))
+
+        server = await asyncio.start_server(accepted, HOST, gate)
+        reader, writer = await asyncio.wait_for(connected.get(), PATIENCE_S)  # without any call
+        caller.invite(engine.port, "two", A, X)
+        assert (await asyncio.wait_for(reader.readline(), PATIENCE_S)).startswith(b"INVITE ")
+        assert connected.empty()  # the connection that stood was used
+        server.close()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.slow
+async def test_the_service_manager_hears_of_start_reload_and_stop(tmp_path: Path, phones: Phones) -> None:
+    hop = await phones()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+
+        async def told() -> str:
+            loop = asyncio.get_running_loop()
+            return (await asyncio.wait_for(loop.sock_recv(manager, 1000), PATIENCE_S)).decode()
+
+        notify = str(tmp_path / "notify")
+        async with running(tmp_path, f"udp://{HOST}:{hop.port}", notify=notify) as engine:
+            assert await told() == "READY=1"
+            engine.reload(("first_response_s = 1", "first_response_s = 2"))
+            assert (await told()).startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert await told() == "READY=1"
+            engine.reload(("first_response_s = 2", "first_response_s = 0"))  # a mistake: it goes on as it was
+            assert (await told()).startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert await told() == "READY=1"
+            refused = await engine.said("configuration: not reloaded")
+            assert "calls.first_response_s: must be 1 to 32" in refused["problem"]
+            engine.process.send_signal(signal.SIGTERM)
+            assert await told() == "STOPPING=1"
+            assert await asyncio.wait_for(engine.process.wait(), PATIENCE_S) == 0
