@@ -102,6 +102,8 @@ class Switchboard:
             return self._turn_away_attempt(trunk, flow, crowded, now)
         if trunk is None:
             return 403, ""
+        if not trunk.enabled and request.method == "OPTIONS":
+            return 503, self._retry_after()  # who asks before he calls shall call elsewhere
         if crowded:
             self.board.tally.overload("transactions")
             return 503, self._retry_after()

@@ -303,6 +303,10 @@ async def test_the_service_manager_hears_of_start_reload_and_stop(tmp_path: Path
             assert await told() == "READY=1"
             refused = await engine.said("configuration: not reloaded")
             assert "calls.first_response_s: must be 1 to 32" in refused["problem"]
+            await engine.ask("drain")
+            engine.process.send_signal(signal.SIGHUP)  # whoever drains it may still change it
+            assert (await told()).startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert await told() == "READY=1"
             engine.process.send_signal(signal.SIGTERM)
             assert await told() == "STOPPING=1"
             assert await asyncio.wait_for(engine.process.wait(), PATIENCE_S) == 0
