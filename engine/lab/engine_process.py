@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,13 @@ class Engine:
         data_dir: Path,
         log: Path,
         processes: Processes,
+        environment: Mapping[str, str] | None = None,
     ) -> Engine:
         """Start it and wait until /readyz at `control` says yes. Raises EngineFailed."""
         command = [sys.executable, "-m", "engine.cli.main", "serve", "--config", str(config)]
         for override in (*overrides, f"data_dir={json.dumps(str(data_dir))}"):
             command += ["--set", override]
-        process = await processes.start(command, output=log)
+        process = await processes.start(command, output=log, environment=environment)
         engine = Engine(process, processes, control, data_dir, log)
         try:
             await asyncio.wait_for(engine._ready(), _READY_PATIENCE_S)

@@ -75,7 +75,7 @@ def stints_of(flows: Sequence[Flow], place: Place) -> deque[Stint]:
     """Flows by the overrides that their engine needs, those first that take longest."""
     groups: dict[tuple[str, tuple[str, ...]], list[Flow]] = {}
     for flow in flows:
-        alone = flow.name if flow.file.own_engine else ""
+        alone = flow.name if flow.file.own_engine or flow.file.environment else ""
         groups.setdefault((alone, _overrides(flow, place)), []).append(flow)
     stints: list[tuple[float, Stint]] = []
     for (_, overrides), group in groups.items():
@@ -127,6 +127,7 @@ class _Run:
             data_dir=data_dir,
             log=lab.folder / f"{name}.log",
             processes=lab.processes,
+            environment=flow.file.environment,
         )
         command = ["--config", str(lab.config)]
         for override in (*overrides, f"data_dir={json.dumps(str(data_dir))}"):
