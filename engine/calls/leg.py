@@ -31,7 +31,7 @@ from engine.calls.hiding import (
     info_of,
 )
 from engine.calls.kept_alive import KeptAlive
-from engine.calls.refresh import Refresh
+from engine.calls.refresh import News, Refresh
 from engine.calls.session import SessionOrigin
 from engine.calls.session_timer import too_short
 from engine.sip.dialog import Dialog
@@ -193,14 +193,16 @@ class Leg(KeptAlive):
     def may_ask(self) -> bool:
         return self.acceptance is None
 
-    def begin_refresh(self, now: float) -> Refresh:
-        return Refresh(self, now)
+    def begin_refresh(self, news: News | None, now: float) -> Refresh:
+        return Refresh(self, news, now)
 
-    def refresh(self, with_update: bool, user: ClientUser, now: float) -> InviteClient | None:
-        """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4)."""
+    def refresh(self, with_update: bool, session: str, user: ClientUser, now: float) -> InviteClient | None:
+        """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4) where there is none
+        to be told."""
         abilities = Abilities(methods=self.call.other(self).methods)
         if not with_update:
-            return self._reinvite(self.origin.again(), abilities, 70, user, now)
+            body = self.origin.write(session) if session else self.origin.again()
+            return self._reinvite(body, abilities, 70, user, now)
         headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[TIMER]}{self.wish()}"
         dialog = self._confirmed()
         self._ask(dialog.request("UPDATE", headers), dialog, user, now)

@@ -73,6 +73,8 @@ class Passage(Timed):
         if status < 200 or not self._open or self.drop_if_lost(now):
             return
         if status >= 300:
+            if self._crossing.session:
+                self._asked.dialog_of(self._early)[1].take_back()
             self._fail(500 if status in OWN_LEG or status < 400 else status, status in (408, 481), now)
             return
         method = self._transaction.method
@@ -80,6 +82,7 @@ class Passage(Timed):
             dialog, _ = self._asked.dialog_of(self._early)
             dialog.refresh_target(response.contact, dialog.flow)
             if not self._early:
+                self._asked.news = self.asker.news = None
                 self._asked.settle(response, now)
                 self.asker.run_timer(self._terms.timer, now)
                 self._call.rearm()

@@ -41,6 +41,7 @@ class Reinvite(Timed):
         "_client",
         "_conversation",
         "_cseq",
+        "_offered",
         "_responded",
         "_state",
         "_terms",
@@ -73,6 +74,7 @@ class Reinvite(Timed):
         self._timed_out = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
         self._terms = terms_of(request, call.board.settings)
+        self._offered = crossing.session != ""
         transaction.user = self
         if asker.dialog is not None:
             asker.dialog.refresh_target(request.contact, transaction.flow)
@@ -171,6 +173,7 @@ class Reinvite(Timed):
         self._state = State.ANSWERED
         self._call.board.endpoint.wheel.drop(self)
         self._transaction.user = None
+        self._asked.news = self.asker.news = None
         self._asked.settle(response, now)
         self.asker.run_timer(self._terms.timer, now)
         self._call.rearm()
@@ -182,6 +185,8 @@ class Reinvite(Timed):
     def _fail(self, status: int, now: float) -> None:
         if self._state != State.ASKED:
             return
+        if self._offered:
+            self._asked.origin.take_back()
         self._transaction.user = None
         self._call.board.endpoint.respond(self._transaction, status, now)
         self._close()

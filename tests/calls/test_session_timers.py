@@ -177,7 +177,7 @@ def test_the_engine_refreshes_by_update_or_by_the_last_session_unchanged(with_up
                 200,
                 "Session-Expires: 600;refresher=uac",
                 *kind,
-                body="" if with_update else sdp(4000),
+                body="" if with_update else sdp(4000 if who is call.alice else 5000),
             )
         call.run(0.5)
         if not with_update:
@@ -218,7 +218,7 @@ def test_a_refresh_that_fails_otherwise_is_tried_again_as_reinvite(status: int) 
     again = heard(call.bob, "INVITE")[-1]
     assert again != call.bob.heard[0]
     call.bob.answer(
-        again, 200, "Session-Expires: 600;refresher=uac", "Content-Type: application/sdp", body=sdp(1)
+        again, 200, "Session-Expires: 600;refresher=uac", "Content-Type: application/sdp", body=sdp(5000)
     )
     call.run(200)
     assert heard(call.bob, "BYE") == []
