@@ -10,15 +10,25 @@ import pytest
 
 from engine.calls.acceptance import Acceptance
 from engine.calls.call import Call
+from engine.calls.callee_leg import CalleeEarly
+from engine.calls.conversation import Conversation
 from engine.calls.leg import Leg
+from engine.calls.passage import Passage
+from engine.calls.refresh import Refresh
 from engine.calls.reinvite import Reinvite
+from engine.calls.reliable import EarlyDialog, Reliable
+from engine.calls.session import SessionOrigin
+from engine.calls.session_timer import SessionTimer
 from engine.sip.dialog import Dialog
 from engine.sip.message import Message
 from engine.sip.transactions.transaction import Transaction
 from tests.calls.flows import FLOWS
 from tests.simulation.scene import Scene
 
-KINDS = (Call, Leg, Reinvite, Acceptance, Dialog, Transaction)
+KINDS = (
+    *(Call, Leg, Reinvite, Acceptance, Dialog, Transaction),
+    *(Conversation, Passage, Refresh, Reliable, EarlyDialog, CalleeEarly, SessionOrigin, SessionTimer),
+)
 
 
 @pytest.fixture
