@@ -300,10 +300,11 @@ class Switchboard:
         record.out_trunk = trunk.name
         if translation.remembers_caller and attempt.caller is not None:
             self.board.last_callers.remember(binding.id, attempt.caller, utc)
+        shown = f"<sip:{translation.shown.on_wire(trunk.number_format)}@{self.board.advertise}>"
         outward = Outward(
             user=translation.callee.on_wire(trunk.number_format),
-            shown=f"<sip:{translation.shown.on_wire(trunk.number_format)}@{self.board.advertise}>",
-            headers="",
+            shown=shown,
+            headers=f"P-Asserted-Identity: {shown}\r\n" if trunk.assert_identity else "",
             trunk=trunk.name,
             credentials=_credentials(trunk),
         )
