@@ -165,9 +165,10 @@ class _Session:
     leaks: list[str] = field(default_factory=list)
 
     async def play(self, pair: Pair) -> None:
-        phones = await two_phones(self.stage, pair, part=f"-{self.number}")
+        at_random = random.Random(self.seed)
+        rel100, timer = at_random.choice(("no", "optional")), at_random.choice(("no", "always"))
+        phones = await two_phones(self.stage, pair, part=f"-{self.number}", rel100=rel100, timer=timer)
         try:
-            at_random = random.Random(self.seed)
             callees = [_Callee(phone, self.seed) for phone in phones]
             async with asyncio.TaskGroup() as group:
                 for call in range(self.calls):
