@@ -256,11 +256,8 @@ class Line(pj.Call):  # type: ignore[misc]
 def _call(phone: Phone, line: Line | None, command: dict[str, Any]) -> str:
     new = Line(phone, phone.named("out"))
     phone.calls[new.name] = new
-    parameters = _parameters()
-    if not command.get("media", True):
-        parameters.opt.audioCount = 0
     try:
-        new.makeCall(command["to"], parameters)
+        new.makeCall(command["to"], _parameters())
     except pj.Error:
         phone.forget(new)
         raise
