@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
 from engine.calls.capabilities import ALLOW_LINES, RELIABLE, REQUIRE_LINES, SUPPORTED_LINES, TIMER, required
+from engine.calls.challenged import without_credentials
 from engine.calls.events import CallEvent, Event
 from engine.calls.header_lines import content_type, early_media_line, reason_line
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
@@ -74,9 +75,7 @@ class CalleeLeg(Leg):
 
     __slots__ = (
         "_acks",
-        "_authorization",
         "_cancel_headers",
-        "_credentials",
         "_early",
         "_invite",
         "_offered_reliable",
@@ -95,8 +94,7 @@ class CalleeLeg(Leg):
         self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
-        self._credentials = outward.credentials
-        self._authorization = ""  # the line that the INVITE went out with
+        self.credentials = outward.credentials
         self._early: dict[str, CalleeEarly] = {}
         abilities = crossing.abilities
         options = abilities.supported | abilities.required
@@ -266,17 +264,18 @@ class CalleeLeg(Leg):
         if not wished or not least < shortest <= _LONGEST_INTERVAL_S:
             return ""  # what it was offered is long enough for what it says
         self.shortest = shortest
-        return headers.replace(wished, self.wish())
+        headers = headers.replace(wished, self.wish())
+        if self.authorizer is None:
+            return headers
+        return self.authorizer.line("INVITE", self._invite.request.uri) + without_credentials(headers)
 
     def _with_credentials(self, response: Response, request: OutgoingRequest) -> str:
         challenge = challenge_of(response)
-        credentials = self._credentials
+        credentials = self.credentials
         if challenge is None or credentials is None or (self.authorizer is not None and not challenge.stale):
             return ""  # the same credentials would be refused again
-        before = self._authorization
         self.authorizer = Authorizer(challenge, credentials, self.board.identifiers.token())
-        self._authorization = self.authorizer.line("INVITE", request.uri)
-        return self._authorization + request.headers.removeprefix(before)
+        return self.authorizer.line("INVITE", request.uri) + without_credentials(request.headers)
 
     def _late_answers(self) -> LateAnswers:
         invite = self._invite

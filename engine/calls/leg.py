@@ -19,6 +19,7 @@ from engine.calls.capabilities import (
     TIMER,
     methods,
 )
+from engine.calls.challenged import CHALLENGES, Challenged, anew
 from engine.calls.events import CallEvent, Event
 from engine.calls.header_lines import content_type, early_media_line, reason_line, require_line
 from engine.calls.hiding import (
@@ -35,10 +36,10 @@ from engine.calls.refresh import News, Refresh
 from engine.calls.session import SessionOrigin
 from engine.calls.session_timer import too_short
 from engine.sip.dialog import Dialog
-from engine.sip.digest import Authorizer
+from engine.sip.digest import Authorizer, Credentials, challenge_of
 from engine.sip.flow import Flow
 from engine.sip.grammar import METHODS
-from engine.sip.message import Request
+from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.transaction import ClientUser, ServerTransaction
@@ -50,13 +51,14 @@ MOST_EARLY_DIALOGS = 16  # of one INVITE, so that a callee's side cannot fill th
 
 
 class Leg(KeptAlive):
-    """`dialog` is None until there is one; `flow` is where this side last sent from; `authorizer` answers for us once
-    the far end has challenged us."""
+    """`dialog` is None until there is one; `flow` is where this side last sent from; `credentials` are what we answer
+    challenges with, None for nothing, `authorizer` does so once there was one."""
 
     __slots__ = (
         "acceptance",
         "authorizer",
         "contact",
+        "credentials",
         "dialog",
         "flow",
         "origin",
@@ -72,6 +74,7 @@ class Leg(KeptAlive):
         self.dialog: Dialog | None = None
         self.acceptance: Acceptance | None = None
         self.authorizer: Authorizer | None = None
+        self.credentials: Credentials | None = None
 
     @property
     def is_caller(self) -> bool:
@@ -238,7 +241,7 @@ class Leg(KeptAlive):
         dialog = self._confirmed()
         body = self.origin.write(crossing.session)
         request = dialog.ack(cseq, content_type(body), body, crossing.max_forwards)
-        self._authorize(request)
+        self.authorize(request)
         return self.board.endpoint.send_ack(request, dialog.target_flow), dialog.target_flow
 
     def hang_up(self, cause: int, now: float) -> None:
@@ -273,6 +276,34 @@ class Leg(KeptAlive):
     def close(self) -> None:
         """Forgets the leg: whatever comes for it from now on is unknown."""
         self.board.legs.pop(self.tag, None)
+
+    # --- challenges (RFC 3261 22) ---
+
+    def authorize(self, request: OutgoingRequest) -> None:
+        """Adds the credentials, once they have been asked for."""
+        if self.authorizer is not None:
+            request.headers += self.authorizer.line(request.method, request.uri)
+
+    def takes_up(self, response: Response) -> bool:
+        """Takes up the challenge of a 401 or 407; False where there is nothing new to answer it with."""
+        challenge, credentials = challenge_of(response), self.credentials
+        if challenge is None or credentials is None:
+            return False
+        if self.authorizer is not None and self.authorizer.nonce == challenge.nonce:
+            return False
+        self.authorizer = Authorizer(challenge, credentials, self.board.identifiers.token())
+        return True
+
+    def invite_anew(
+        self, sent: InviteClient, response: Response, user: ClientUser, now: float
+    ) -> InviteClient | None:
+        """A re-INVITE once more after a challenge; None where that is no use."""
+        if response.status not in CHALLENGES or not self.takes_up(response):
+            return None
+        dialog = self._confirmed()
+        request = anew(sent.request, dialog)
+        self.authorize(request)
+        return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
 
     # --- within ---
 
@@ -346,16 +377,14 @@ class Leg(KeptAlive):
             f"{self.wish()}{content_type(body)}"
         )
         request = dialog.request("INVITE", headers, body, max_forwards)
-        self._authorize(request)
+        self.authorize(request)
         return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
 
     def _ask(self, request: OutgoingRequest, dialog: Dialog, user: ClientUser, now: float) -> None:
-        self._authorize(request)
+        self.authorize(request)
+        if self.credentials is not None:
+            user = Challenged(self, dialog, request, user)
         self.board.endpoint.send_request(request, dialog.target_flow, user, now)
-
-    def _authorize(self, request: OutgoingRequest) -> None:
-        if self.authorizer is not None:
-            request.headers += self.authorizer.line(request.method, request.uri)
 
     def _confirmed(self) -> Dialog:
         dialog = self.dialog

@@ -36,11 +36,12 @@ class Refresh:
 
     PATIENCE_S: Final = 2.0  # until the next try, where something else is going on
 
-    __slots__ = ("_acknowledgement", "_invite", "_leg", "_news")
+    __slots__ = ("_acknowledgement", "_challenged", "_invite", "_leg", "_news")
 
     def __init__(self, leg: Leg, news: News | None, now: float) -> None:
         self._leg = leg
         self._news = news
+        self._challenged = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
         with_update = news is None and bool(leg.methods & UPDATE)
         self._invite = leg.refresh(with_update, "" if news is None else news.session, self, now)
@@ -65,6 +66,12 @@ class Refresh:
             return
         if leg.refreshing is not self:
             return
+        if self._invite is not None and not self._challenged:
+            self._challenged = True
+            again = leg.invite_anew(self._invite, response, self, now)
+            if again is not None:
+                self._invite = again
+                return
         leg.refreshing = None
         news, timer = self._news, leg.timer
         if news is not None:

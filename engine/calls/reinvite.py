@@ -38,6 +38,7 @@ class Reinvite(Timed):
         "_asked",
         "_call",
         "_cancelled",
+        "_challenged",
         "_client",
         "_conversation",
         "_cseq",
@@ -71,6 +72,7 @@ class Reinvite(Timed):
         self._state = State.ASKED
         self._responded = False
         self._cancelled = False
+        self._challenged = False
         self._timed_out = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
         self._terms = terms_of(request, call.board.settings)
@@ -101,7 +103,7 @@ class Reinvite(Timed):
             self._responded = True
         elif status < 300:
             self._on_success(response, now)
-        else:
+        elif not self._asked_anew(response, now):
             if status == 487 and self._timed_out:
                 status = 504
             self._fail(500 if status in OWN_LEG or status < 400 else status, now)
@@ -149,6 +151,18 @@ class Reinvite(Timed):
         self._end()
 
     # --- within ---
+
+    def _asked_anew(self, response: Response, now: float) -> bool:
+        """True where the asked side wanted credentials first, once."""
+        if self._challenged or self._cancelled or self._state != State.ASKED:
+            return False
+        self._challenged = True
+        again = self._asked.invite_anew(self._client, response, self, now)
+        if again is None:
+            return False
+        self._client = again
+        self._responded = False
+        return True
 
     def _on_success(self, response: Response, now: float) -> None:
         if self._acknowledgement is not None:
