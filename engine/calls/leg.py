@@ -124,6 +124,8 @@ class Leg(KeptAlive):
                 endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
         elif method not in ("PRACK", "UPDATE", "INFO"):
             endpoint.respond(transaction, 405 if method in METHODS else 501, now, headers=ALLOW)
+        elif self.call.over:
+            endpoint.respond(transaction, 481, now)  # the BYE is on its way
         elif extensions_refused(self.board, transaction, request, now):
             return
         elif request.max_forwards == 0:

@@ -60,6 +60,8 @@ class Refresh:
         status = response.status
         leg = self._leg
         if status < 200:
+            if leg.refreshing is not self:
+                self.abandon(now)  # the call has ended before it: no other timer runs for it
             return
         if status < 300:
             self._on_success(response, now)

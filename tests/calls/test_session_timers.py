@@ -395,3 +395,14 @@ def test_no_refresh_while_the_ack_of_a_reinvite_is_awaited() -> None:
     assert len(heard(call.bob, "INVITE")) == 2
     call.ack(call.alice.last("SIP/2.0 200"))
     call.hang_up(ok)
+
+
+def test_a_refresh_that_rings_after_the_end_is_forgotten_too() -> None:
+    call = by_hand(600)
+    ok = call.talk()
+    call.run(300)
+    refresh = call.alice.last("INVITE")
+    call.hang_up(ok)
+    call.alice.answer(refresh, 180)
+    call.run(70)
+    assert call.scene.engine.endpoint.transactions_active == 0
