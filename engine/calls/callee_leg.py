@@ -126,8 +126,8 @@ class CalleeLeg(Leg):
 
     @property
     def responded(self) -> bool:
-        """True once anything came back, be it 100."""
-        return self._provisional
+        """True once anything came back, be it 100 or a challenge."""
+        return self._provisional or self._invite.request.cseq > 1
 
     # --- in ---
 
@@ -252,6 +252,7 @@ class CalleeLeg(Leg):
         if not headers:
             return False
         self._early = {}
+        self._provisional = False  # its CANCEL would be another one
         self._invite.user = UNHEARD
         self._invite = self.board.endpoint.send_invite(
             replace(request, cseq=request.cseq + 1, headers=headers), self.flow, self, now

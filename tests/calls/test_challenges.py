@@ -210,3 +210,23 @@ def test_an_interval_that_is_too_short_after_a_challenge_counts_on() -> None:
     assert "nc=00000002" in header(third, "Proxy-Authorization")
     assert third.count("Proxy-Authorization") == 1
     call.ring(486)
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_the_cancel_of_an_invite_that_began_anew_waits_for_its_own_provisional_response(rings: bool) -> None:
+    """RFC 3261 9.1: what came back for the first one says nothing of the second."""
+    call = with_credentials()
+    call.dial("Supported: 100rel", offer=sdp(4000))
+    call.ring(180)
+    second = challenged(call, 407, "n1")
+    call.alice.request("CANCEL", branch="z9hG4bKone", contact=False)
+    call.run(1)
+    assert call.alice.last("SIP/2.0 487")
+    assert not [text for text in call.bob.heard if text.startswith("CANCEL")]
+    if rings:
+        call.bob.answer(second, 180, tag="b")
+        call.run(1)
+        assert header(call.bob.last("CANCEL"), "CSeq") == "2 CANCEL"
+    call.run(70)
+    assert call.scene.engine.board.legs == {}
+    assert call.scene.engine.endpoint.transactions_active == 0

@@ -196,7 +196,9 @@ class Ends:
             elif not text.startswith("SIP/2.0 ") and key[1] != "ACK":
                 asked.add(key)
         assert set(answered) == asked
-        assert {key: statuses for key, statuses in answered.items() if len(statuses) > 1} == {}
+        # A CANCEL that comes again when its INVITE has been forgotten is another one, which finds nothing.
+        twice = {key for key, statuses in answered.items() if len(statuses) > 1 and key[1] != "CANCEL"}
+        assert twice == set()
 
     def _respond(
         self, who: Stranger, method: str, status: int, tag: str, body: str, lines: tuple[str, ...]
