@@ -152,7 +152,7 @@ def finish(call: ByHand, answers: bool = True) -> None:
     call.run(80)
     engine = call.scene.engine
     assert engine.faults == []
-    assert engine.board.legs == engine.board.calls == {}
+    assert (engine.board.legs, engine.board.calls) == ({}, {})
     assert engine.endpoint.transactions_active == 0
     assert len(engine.records.ends) == len(engine.records.starts) == 1
 
@@ -251,7 +251,7 @@ def test_the_attempt_ends_whatever_is_open(is_open: str, end: str) -> None:
     call.run(260)
     engine = call.scene.engine
     assert engine.faults == []
-    assert engine.board.legs == engine.board.calls == {}
+    assert (engine.board.legs, engine.board.calls) == ({}, {})
     assert engine.endpoint.transactions_active == 0
     (record,) = engine.records.ends
     assert (record.answer_time, engine.records.starts) == (None, [])
