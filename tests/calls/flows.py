@@ -179,6 +179,21 @@ def refreshed(scene: Scene) -> None:
     call.hang_up()
 
 
+def refused_requests(scene: Scene) -> None:
+    """What is not carried through, from both sides: refused on its leg, whatever it says."""
+    call, callee = scene.talk()
+    for side in (call, callee):
+        fill = side.phone.canaries.fill
+        for method in ("REFER", "MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER", "INVENTED"):
+            side.send(
+                method,
+                fill("Refer-To: <sip:{n}@{c}.example>\r\nContent-Type: text/plain\r\n"),
+                fill("{c} {n}"),
+            )
+            scene.run(0.1)
+    call.hang_up()
+
+
 def never_pracked(scene: Scene) -> None:
     """Reliable ringing, the answer, and no PRACK at all; then one of a fork that has lost."""
     call = scene.dial(headers="Supported: 100rel\r\n")
@@ -242,6 +257,6 @@ FLOWS: dict[str, Callable[[Scene], None]] = {
         *(answered, answered_and_left_by_callee, late_offer, forked, busy, refused_with_body, redirected),
         *(challenged, cancelled, cancelled_while_answered, never_answered, silent, unacknowledged),
         *(talked_too_long, hung_up_early, stranger, reliable, updated, refreshed),
-        *(never_pracked, lost_in_a_fork, ended_in_between),
+        *(never_pracked, lost_in_a_fork, ended_in_between, refused_requests),
     )
 }
