@@ -105,7 +105,6 @@ class Call(CallState):
         for leg in (self.caller, self.callee):
             try:
                 if leg is not None:
-                    leg.stop_refreshing(now)
                     leg.break_off(answer.status, answer.cause, now)
             except Exception as another:
                 board.faults.report("leg", another)
