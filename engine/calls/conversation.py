@@ -104,7 +104,9 @@ class Conversation:
             return
         headers = f"RAck: {rseq} {self._call.invite_cseq} INVITE\r\n"
         passage = self._begin(leg, transaction, crossing, early, NO_TERMS, now)
-        if crossing.session and self.offer is None and not self._call.offer_is_late:
+        # With a late offer, the first one answers the callee's.
+        offers = not self._call.offer_is_late or self._call.settled(early)
+        if crossing.session and offers and self.offer is None:
             self.offer = passage
         passage.ask("PRACK", headers, "", now)
 

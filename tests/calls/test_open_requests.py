@@ -267,10 +267,20 @@ def test_the_attempt_ends_whatever_is_open(is_open: str, end: str) -> None:
         assert asked <= told
 
 
-def test_a_prack_with_an_offer_meets_an_update() -> None:
+def late_offer(call: ByHand) -> str:
+    """The callee's offer has its answer in a PRACK; the next reliable response leaves room for another offer."""
+    call.dial("Supported: 100rel", ALLOW)
+    call.prack(call.ring_reliably(183, 7, ALLOW, session=sdp(5000)), session=sdp(4000))
+    call.bob.answer(call.bob.last("PRACK"), 200)
+    call.run()
+    return call.ring_reliably(180, 8, ALLOW)
+
+
+@pytest.mark.parametrize("begin", [reliable, late_offer])
+def test_a_prack_with_an_offer_meets_an_update(begin: Callable[[ByHand], str]) -> None:
     """The callee's UPDATE is turned down while the caller's offer in PRACK is open; then it may come."""
     call = ByHand()
-    progress = reliable(call)
+    progress = begin(call)
     call.prack(progress, session=sdp(4002))
     call.ask_b("UPDATE", session=sdp(5555))
     assert call.bob.last("SIP/2.0").startswith("SIP/2.0 491 ")
