@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.authorization.reason import Reason
 from engine.calls.hiding import Crossing, Unacceptable, crossing_of
+from engine.calls.refresh import News
 from engine.calls.session_timer import Terms
 from engine.sip.message import Response
 from engine.sip.timers import Timed
@@ -70,7 +71,11 @@ class Passage(Timed):
 
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
-        if status < 200 or not self._open or self.drop_if_lost(now):
+        if not self._open:
+            if 200 <= status < 300:
+                self._undo(now)
+            return
+        if status < 200 or self.drop_if_lost(now):
             return
         if status >= 300:
             if self._crossing.session:
@@ -117,6 +122,15 @@ class Passage(Timed):
     def abort(self, now: float) -> None:
         """The call has ended before it was answered (RFC 3261 15.1.2)."""
         self._fail(487, False, now)
+
+    def _undo(self, now: float) -> None:
+        """The asker has been told 504 and keeps its session; the asked side has taken up the new one after all, so it
+        hears of the old one again."""
+        asked = self._asked
+        if self._crossing.session and not self._early and self._call.talking:
+            asked.origin.take_back()
+            asked.news = News(asked.origin.standing, 1, now)
+            self._call.rearm()
 
     def _fail(self, status: int, gone: bool, now: float) -> None:
         if not self._close():

@@ -196,3 +196,21 @@ def test_the_call_ends_while_news_is_on_its_way() -> None:
 )  # fmt: skip
 def test_where_media_goes(session: str, found: list[tuple[str, str, str]]) -> None:
     assert streams(session) == found
+
+
+def test_an_update_that_is_answered_too_late_is_undone() -> None:
+    """A was told 504 and keeps its session; B, who has taken up the new one after all, hears of the old one again."""
+    call = ByHand()
+    ok = call.talk(ALLOW, answer=(ALLOW,))
+    call.ask_a("UPDATE", ok, session=sdp(4444))
+    call.run(26)
+    assert call.alice.last("SIP/2.0 504")
+    call.bob.answer(call.bob.last("UPDATE"), 200, KIND, body=sdp(5555))
+    call.run()
+    undone = call.invite
+    assert (media(undone), version(undone)) == ("4000", 3)
+    call.bob.answer(undone, 200, KIND, body=sdp(5000))
+    call.run(10)
+    assert not [text for text in call.alice.heard if text.startswith(("INVITE", "BYE"))]
+    call.hang_up(ok)
+    expect(call.scene.record, reason="normal")
