@@ -30,6 +30,7 @@ from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
 from engine.app.reloading import Reloading
+from engine.app.rooms import rooms
 from engine.app.signalling_child import NotStarted, SignallingChild
 from engine.app.table_loader import Loaded, TableLoader, TableRefused, problem_values
 from engine.observe import logs
@@ -258,7 +259,7 @@ class Control:
         if op == "metrics":
             return await self._page.snapshot()
         if op == "version":
-            return {"version": version("mask700"), "python": platform.python_version()}
+            return {"version": version("mask700"), "python": platform.python_version(), "rooms": rooms()}
         if op == "log-level":
             return await self.set_level(_text(arguments, "level"))
         if op == "drain":

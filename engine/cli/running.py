@@ -159,6 +159,7 @@ def version(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: Over
     import platform
     from importlib import metadata
 
+    from engine.app.rooms import rooms
     from engine.settings import examine_settings
 
     settings, _ = examine_settings(config, overrides or [])
@@ -166,13 +167,18 @@ def version(json: Json = False, config: Config = DEFAULT_CONFIG, overrides: Over
         running = ask(settings, "version", 2.0)
     except (NoEngine, EngineRefused):
         running = None
-    values = {"version": metadata.version("mask700"), "python": platform.python_version(), "running": running}
+    values = {"version": metadata.version("mask700"), "python": platform.python_version(), "rooms": rooms()}
     if json:
-        print_json(values)
+        print_json({**values, "running": running})
     else:
-        print(f"mask700 {values['version']} (Python {values['python']})")
-        if running is not None and running["version"] != values["version"]:
-            print(f"the engine that runs here is {running['version']}")
+        print(f"mask700 {_build(values)}")
+        if running is not None and running != values:
+            print(f"the engine that runs here is {_build(running)}")
+
+
+def _build(values: dict[str, Any]) -> str:
+    """An engine from before there was anything to compile does not say."""
+    return f"{values['version']} (Python {values['python']}, rooms {values.get('rooms', 'interpreted')})"
 
 
 def _set_trunk(op: str, name: str, json: bool, config: Path, overrides: list[str] | None) -> None:

@@ -48,7 +48,7 @@ def answer(op: str, arguments: dict[str, Any]) -> object:
     if op == "log-level" and arguments["level"] == "debug":
         return {"level": "debug", "before": "info"}
     if op == "version":
-        return {"version": "9.9.9", "python": "3.11"}
+        return {"version": "9.9.9", "python": "3.11", "rooms": "compiled"}
     raise Refused(f"{op} {arguments}")
 
 
@@ -160,11 +160,13 @@ def test_drain_waits_if_told_to(world: World) -> None:
 
 def test_version_with_and_without_an_engine(world: World) -> None:
     alone = json.loads(world.run("version", "--json").stdout)
-    assert alone["running"] is None
-    assert world.run("version").stdout == f"mask700 {alone['version']} (Python {alone['python']})\n"
+    assert (alone["rooms"], alone["running"]) == ("interpreted", None)
+    here = f"mask700 {alone['version']} (Python {alone['python']}, rooms interpreted)\n"
+    assert world.run("version").stdout == here
     with world.engine(answer):
         assert json.loads(world.run("version", "--json").stdout)["running"]["version"] == "9.9.9"
-        assert world.run("version").stdout.endswith("the engine that runs here is 9.9.9\n")
+        there = "the engine that runs here is 9.9.9 (Python 3.11, rooms compiled)\n"
+        assert world.run("version").stdout == here + there
     world.config.unlink()
     assert world.run("version").exit_code == 0
 
