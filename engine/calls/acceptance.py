@@ -67,6 +67,19 @@ class Parting:
         leg.hang_up(self._cause, now)
 
 
+class Left:
+    """The call has ended before the far end acknowledged our 2xx: that is repeated all the same until the ACK comes, or
+    its INVITE would never end there (RFC 3261 13.3.1.4)."""
+
+    __slots__ = ()
+
+    def on_acknowledged(self, leg: Leg, crossing: Crossing, now: float) -> None:
+        leg.close()
+
+    def on_unacknowledged(self, leg: Leg, now: float) -> None:
+        leg.close()
+
+
 class Farewell:
     """Who sent a BYE: however it is answered, or not, the leg is over (RFC 3261 15.1.1)."""
 
@@ -77,10 +90,10 @@ class Farewell:
 
     def on_response(self, response: Response, now: float) -> None:
         if response.status >= 200:
-            self.leg.close()
+            self.leg.leave()
 
     def on_timeout(self, now: float) -> None:
-        self.leg.close()
+        self.leg.leave()
 
     def on_transport_error(self, now: float) -> None:
-        self.leg.close()
+        self.leg.leave()

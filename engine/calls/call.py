@@ -253,11 +253,10 @@ class Call(CallState):
         leaving: Leg = caller if event.by_caller else callee
         staying: Leg = callee if event.by_caller else caller
         self._abort_conversation(now)
-        leaving.drop_acceptance()
         self._finish(reason, 200, cause, released_by, now)
         if leaving is callee:
             callee.confirm(Crossing())  # its 2xx was not acknowledged yet
-        leaving.close()
+        leaving.leave()
         staying.hang_up(cause, now)
 
     def _hang_up_both(self, event: CallEvent, now: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.calls.acceptance import Acceptance, Acknowledged, Farewell, Parting
+from engine.calls.acceptance import Acceptance, Acknowledged, Farewell, Left, Parting
 from engine.calls.board import Board, extensions_refused
 from engine.calls.capabilities import (
     ALLOW,
@@ -99,10 +99,7 @@ class Leg(KeptAlive):
             self.call.handle(
                 CallEvent(Event.RELEASED, Crossing(cause=cause_of(request)), by_caller=self.is_caller), now
             )
-            if self.acceptance is not None:
-                # A hang-up of ours has been waiting for the ACK: nobody has to be told any more.
-                self.drop_acceptance()
-                self.close()
+            self.leave_unacknowledged()  # a hang-up of ours that waits for the ACK need not be said any more
         elif method == "INVITE":
             self._on_reinvite(transaction, request, dialog, now)
         else:
@@ -249,11 +246,12 @@ class Leg(KeptAlive):
     def hang_up(self, cause: int, now: float) -> None:
         """Sends BYE with the cause that the other side, or the engine, gives. The leg is forgotten with its answer.
 
-        Not before our 2xx has been acknowledged, or has waited long enough for that (RFC 3261 15): a BYE that
-        overtakes it would leave the far end ringing.
+        Not before the 2xx that made the dialog has been acknowledged, or has waited long enough for that (RFC 3261
+        15): a BYE that overtakes it would leave the far end ringing.
         """
-        if self.acceptance is not None:
-            self.acceptance.owner = Parting(cause)
+        acceptance = self.acceptance
+        if acceptance is not None and not isinstance(acceptance.owner, Left):
+            acceptance.owner = Parting(cause)
             return
         dialog = self._confirmed()
         self._ask(dialog.request("BYE", reason_line(cause)), dialog, Farewell(self), now)
@@ -262,18 +260,25 @@ class Leg(KeptAlive):
         """Sends a BYE that has been waiting for the ACK to our 2xx: there is no later."""
         acceptance = self.acceptance
         if acceptance is not None and isinstance(acceptance.owner, Parting):
-            self.drop_acceptance()
-            acceptance.owner.on_unacknowledged(self, now)
-
-    def drop_acceptance(self) -> None:
-        """Stops repeating a 2xx that need not be acknowledged any more."""
-        if self.acceptance is not None:
-            self.acceptance.stop()
+            acceptance.stop()
             self.acceptance = None
+            acceptance.owner.on_unacknowledged(self, now)
 
     def break_off(self, status: int, cause: int, now: float) -> None:
         """Ends the leg whatever its state is; `status` answers an INVITE that still waits."""
         raise AssertionError("each side has its own")
+
+    def leave(self) -> None:
+        """Nothing more is to be said: forgets the leg, as soon as there is no 2xx that waits for its ACK."""
+        if not self.leave_unacknowledged():
+            self.close()
+
+    def leave_unacknowledged(self) -> bool:
+        """Leaves a 2xx that waits for its ACK to itself; false when there is none."""
+        if self.acceptance is None:
+            return False
+        self.acceptance.owner = Left()
+        return True
 
     def close(self) -> None:
         """Forgets the leg: whatever comes for it from now on is unknown."""

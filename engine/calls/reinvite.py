@@ -146,7 +146,7 @@ class Reinvite(Timed):
             self._call.board.endpoint.respond(self._transaction, 487, now)
             self._client.expect_end(now)  # the asked side may have forgotten that it was asked
         elif self._state == State.ANSWERED:
-            self.asker.drop_acceptance()
+            self.asker.leave_unacknowledged()
             self._acknowledge(Crossing())
         self._end()
 

@@ -525,3 +525,24 @@ def test_its_answer_makes_no_dialog() -> None:
     assert "Record-Route" not in answer
     callee.hang_up()
     scene.finish()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("ender", ["asker", "asked"])
+def test_a_2xx_goes_on_when_the_call_ends_before_its_ack(by: str, ender: str) -> None:
+    """It may have been lost, and the asker's INVITE would never end (RFC 3261 13.3.1.4); the ACK stops it."""
+    scene = Scene()
+    asker, asked = sides(scene, by)
+    asker.auto_ack = False
+    asker.reinvite()
+    scene.run(0.2)
+    (asker if ender == "asker" else asked).hang_up()
+    scene.run(0.5)
+    before = asker.heard.statuses(asker.cseq - (ender == "asker")).count(200)
+    scene.run(5)
+    after = asker.heard.statuses(asker.cseq - (ender == "asker")).count(200)
+    assert after > before
+    asker.acknowledge()
+    scene.run(0.2)
+    assert scene.engine.board.legs == {}
+    scene.finish()
