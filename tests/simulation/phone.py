@@ -15,7 +15,7 @@ from engine.sip.outgoing import OutgoingRequest
 from engine.sip.timers import TimerValues
 from engine.sip.transactions.transaction import ServerTransaction
 from tests.simulation.canaries import Canaries
-from tests.simulation.phone_call import Asking, PhoneCall
+from tests.simulation.phone_call import Asking, PhoneCall, Repeat
 from tests.simulation.world import ENGINE, Address, Tokens, World
 
 
@@ -59,6 +59,7 @@ class Phone:
         self.device = f"canary-{name}"  # user part of its Contact, but for the number
         self._tokens = Tokens(f"canary-{name}-")
         self._ready: Outbox = []
+        self.repeats: list[Repeat] = []
         sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
         self.endpoint = Endpoint(self, timers or TimerValues(), self._tokens, Figures(), [], sent_by)
         world.add(self)
@@ -75,13 +76,17 @@ class Phone:
 
     @property
     def next_deadline(self) -> float:
-        return self.endpoint.next_deadline
+        return min([self.endpoint.next_deadline, *[repeat.deadline for repeat in self.repeats]])
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         self.endpoint.receive(self.canaries.without_vias(data), flow, now)
 
     def expire(self, now: float) -> None:
         self.endpoint.expire(now)
+        for repeat in [one for one in self.repeats if one.deadline <= now]:
+            if repeat in self.repeats:  # one before it may have stopped it
+                repeat.stop()
+                repeat.wake(now)
 
     def transport_failed(self, flow: Flow, now: float) -> None:
         self.endpoint.transport_failed(flow, now)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from engine.sip.flow import Flow
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.timers import NEVER, Timed
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.transaction import ServerTransaction
 
@@ -462,27 +461,33 @@ class PhoneCall:
         )  # fmt: skip
 
 
-class Repeat(Timed):
-    """A 2xx of the phone on its way; without an ACK in 64·T1 the call is given up by BYE (RFC 3261 13.3.1.4)."""
+class Repeat:
+    """A 2xx of the phone on its way; without an ACK in 64·T1 the call is given up by BYE (RFC 3261 13.3.1.4).
+
+    It stands on a list of the phone, not on its wheel: that is the engine's and, compiled, takes only what is compiled.
+    """
 
     def __init__(self, call: PhoneCall, cseq: int, data: bytes, flow: Flow) -> None:
-        super().__init__()
         endpoint = call.phone.endpoint
         self._call, self._cseq, self._data, self._flow = call, cseq, data, flow
         self._interval = endpoint.timers.t1
         self._until = call.phone.world.now + endpoint.timers.transaction
-        endpoint.wheel.schedule(self, call.phone.world.now + self._interval)
+        self.deadline = call.phone.world.now + self._interval
+        call.phone.repeats.append(self)
 
     def stop(self) -> None:
-        self.deadline = NEVER
+        if self in self._call.phone.repeats:
+            self._call.phone.repeats.remove(self)
 
     def wake(self, now: float) -> None:
-        endpoint = self._call.phone.endpoint
+        """Called once the deadline has passed; the phone has taken it off its list then."""
+        phone = self._call.phone
         if self._cseq < 0 and (now >= self._until or self._call.status):
             return  # a provisional response, and the final one has been sent
         if now >= self._until:
             self._call.hang_up()
             return
-        endpoint.outbox.append((self._flow, self._data))
-        self._interval = min(2 * self._interval, endpoint.timers.t2)
-        endpoint.wheel.schedule(self, min(now + self._interval, self._until))
+        phone.endpoint.outbox.append((self._flow, self._data))
+        self._interval = min(2 * self._interval, phone.endpoint.timers.t2)
+        self.deadline = min(now + self._interval, self._until)
+        phone.repeats.append(self)
