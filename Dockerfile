@@ -1,6 +1,7 @@
 # Stages: `build` makes the virtual environment; `sipp` plays the telephone network in compose.yaml; `engine`, the last and so
 # the one that `docker build .` gives, holds Python and the virtual environment and nothing to build or install with.
 # Every step is a script of the repository; `make image-check` carries this file out without Docker, in bare Debian folders.
+# The pure rooms are compiled by mypyc; `--build-arg ROOMS=interpreted` leaves them as they are (README: which, and why).
 #
 #   docker build -t mask700 .
 #   docker run -d --name mask700 --network host --read-only --tmpfs /tmp --cap-drop ALL --stop-timeout 310 \
@@ -9,13 +10,18 @@
 #
 # config/container.toml, the image's /etc/mask700/config.toml, is the place to start mine/config.toml from.
 FROM debian:12-slim AS build
-COPY scripts/image-python scripts/image-install scripts/image-flows /build/scripts/
+ARG ROOMS=compiled
+COPY scripts/image-python scripts/image-install scripts/image-compile scripts/compile_rooms.py scripts/image-flows \
+  /build/scripts/
 RUN /build/scripts/image-python build
+COPY requirements-compile.lock /build/
+RUN /build/scripts/image-compile tools /opt/mypyc
 COPY requirements.lock /build/
 RUN /build/scripts/image-install dependencies /opt/mask700
 COPY pyproject.toml README.md /build/
 COPY engine /build/engine
 RUN /build/scripts/image-install engine /opt/mask700
+RUN /build/scripts/image-compile engine /opt/mypyc /opt/mask700
 COPY sipp_scenarios /build/sipp_scenarios
 RUN /build/scripts/image-flows /opt/mask700 /flows
 

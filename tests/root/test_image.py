@@ -12,7 +12,7 @@ from engine.settings import load_settings
 from tests.flows.stage import ROOT
 from tests.root.image.dockerfile import Stage, Unreadable, ignored, read_stages
 
-SCRIPTS = sorted((ROOT / "scripts").iterdir())
+SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix != ".py")
 STAGES = {stage.name: stage for stage in read_stages((ROOT / "Dockerfile").read_text(encoding="utf-8"))}
 PATTERNS = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
 

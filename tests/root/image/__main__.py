@@ -5,6 +5,7 @@ measured."""
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -71,7 +72,7 @@ def check_image(base: Path, folder: Path) -> None:
         for step, seconds in stage.seconds.items():
             say(f"  {step}", f"{seconds:.1f} s")
     engine = built["engine"]
-    for program in ("pip", "pip3", "gcc", "curl", "sipp"):
+    for program in ("pip", "pip3", "gcc", "cc", "mypyc", "curl", "sipp"):
         if shutil.which(program, path=f"{engine.root}/usr/bin:{engine.root}/opt/mask700/bin"):
             raise Wrong(f"the engine's image holds {program}")
     use_own_network()
@@ -102,6 +103,7 @@ def run_compose(built: dict[str, BuiltStage], folder: Path) -> None:
     try:
         wait_until(lambda: execute(engine, health).returncode == 0, 30, server, "healthy")
         say("healthy after", f"{time.monotonic() - began:.1f} s")
+        check_compiled(engine, server)
         check_read_only(engine)
         call(callers, place / "callers.log", server)
         found = execute(engine, ("mask700", "cdr", "query", "--reason", "normal", "--json"))
@@ -135,6 +137,17 @@ def call(callers: Service, log: Path, server: Container) -> None:
     if status:
         said = f"{caller.last_words()}\n{server.last_words()}"
         raise Wrong(f"the callers' SIPp: exit status {status}\n{said}")
+
+
+def check_compiled(engine: Service, server: Container) -> None:
+    """What runs, and not only what lies there: every process of the engine has mapped compiled modules."""
+    said = json.loads(execute(engine, ("mask700", "version", "--json")).stdout)
+    mapped = [
+        Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").count("/engine/sip/") for pid in server.pids()
+    ]
+    if (said["rooms"], said["running"]["rooms"]) != ("compiled", "compiled") or not all(mapped):
+        raise Wrong(f"the pure rooms are not compiled: {said}, mapped by its processes: {mapped}")
+    say("rooms", said["running"]["rooms"])
 
 
 def check_read_only(engine: Service) -> None:

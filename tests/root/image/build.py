@@ -122,7 +122,7 @@ def _carry_out(
             if set(instruction.flags) - {"from"}:
                 raise Unreadable(f"line {instruction.line}: COPY with {instruction.flags}")
             _copy(words, built[origin].root if origin else context, stage, [] if origin else patterns)
-        case "ENV":
+        case "ARG" | "ENV":  # no stage that is run afterwards has an ARG, which would not last as long
             for pair in words:
                 key, _, value = pair.partition("=")
                 stage.environment[key] = value.replace("$PATH", stage.environment["PATH"])

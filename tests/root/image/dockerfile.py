@@ -38,7 +38,7 @@ class Stage:
 
 _SHELL = {"RUN"}  # one word, for sh
 _JSON_ONLY = {"ENTRYPOINT", "CMD"}  # sh as process 1 would swallow SIGTERM
-_PLAIN = {"COPY", "ENV", "LABEL", "WORKDIR", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL"}
+_PLAIN = {"ARG", "COPY", "ENV", "LABEL", "WORKDIR", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL"}
 
 
 def read_stages(text: str) -> list[Stage]:
