@@ -153,6 +153,21 @@ class Endpoint:
             else:
                 client.transport_failed(now)
 
+    def came_back(self, data: bytes, now: float) -> None:
+        """The network brings back the beginning of a datagram of ours: it cannot get there (18.4). A request that was
+        to begin something fails at once; one within a dialog is repeated on, for a far end that is only starting
+        again. Nobody else knows the branch, so nobody can forge this."""
+        head = data.split(b"\r\n", 2)
+        if len(head) < 3:
+            return  # too little to tell whose it was
+        method = head[0].partition(b" ")[0]
+        branch = head[1].partition(b";branch=")[2].partition(b";")[0]
+        client = self._layer.clients.get(f"{branch.decode('latin-1')} {method.decode('latin-1')}")
+        if client is not None and client.state == 0:
+            to = client.sent.partition(b"\r\nTo: ")[2].partition(b"\r\n")[0]
+            if b";tag=" not in to:
+                client.transport_failed(now)
+
     # --- out ---
 
     def send_request(self, request: OutgoingRequest, flow: Flow, user: ClientUser, now: float) -> None:

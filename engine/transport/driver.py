@@ -32,6 +32,7 @@ class Core(Protocol):
     def receive(self, data: bytes, flow: Flow, now: float) -> None: ...
     def expire(self, now: float) -> None: ...
     def transport_failed(self, flow: Flow, now: float) -> None: ...
+    def came_back(self, data: bytes, now: float) -> None: ...
 
 
 class Figures(Protocol):
@@ -186,6 +187,8 @@ class Driver:
         """Reads at once; where much arrives, the socket is polled from here on. What is left over is readable again,
         after timers and streams have had their turn."""
         arrived = socket.read()
+        if socket.errors_due or not arrived:
+            self._take_errors(socket)
         if not arrived:
             return
         self._take(arrived)
@@ -202,6 +205,8 @@ class Driver:
         if socket.closed:
             return
         arrived = socket.read()
+        if socket.errors_due:
+            self._take_errors(socket)
         if arrived:
             self._take(arrived)
         if socket.closed:
@@ -224,6 +229,16 @@ class Driver:
         if self.tap is not None:
             self.tap.received(arrived)
         self.settle()
+
+    def _take_errors(self, socket: UdpSocket) -> None:
+        came_back = socket.errors()
+        for data in came_back:
+            try:
+                self._core.came_back(data, monotonic())
+            except Exception as error:
+                self._report("transport", error)
+        if came_back:
+            self.settle()
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -17,11 +19,26 @@ MOST_FAULTS: Final = 100  # messages that are no SIP, until the sender is forgiv
 _LOST: Final = frozenset((errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM))
 _REMEMBERED: Final = 65_536  # far ends; beyond it all are forgotten, and made anew when they speak again
 
+# What came back by ICMP of something sent (Linux, ip(7)): the system keeps it in a queue of its own, once asked to.
+_RECVERR: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
+_EXTENDED_ERROR: Final = struct.Struct("=IBB")  # how struct sock_extended_err begins: errno, origin, type
+# Unreachable and parameter problem, by (origin, ICMP type); what else there is tells of no failure (RFC 3261 18.4).
+_FAILURES: Final = frozenset(((2, 3), (2, 12), (3, 1), (3, 4)))
+_ERRORS_PER_WAKE_UP: Final = 256
+_QUOTED: Final = 1280  # octets of what was sent that an ICMP message brings back at most
+_TRIES: Final = 3  # to send: each error that came back of something else is told once, in place of sending
+
 
 class UdpSocket:
     """Bound and non-blocking. What the kernel cannot take at once is dropped: SIP repeats it."""
 
-    __slots__ = ("_family", "_flows", "_number", "_offenders", "_socket", "_trunk_of", "_unheard", "more")
+    __slots__ = (
+        *("_family", "_flows", "_number", "_offenders", "_ready", "_socket", "_trunk_of", "_unheard"),
+        *("errors_due", "more"),
+    )
 
     def __init__(
         self, host: str, port: int, number: int, receive_buffer: int, trunk_of: Callable[[str], str]
@@ -36,6 +53,10 @@ class UdpSocket:
             _enlarge(self._socket, socket.SO_RCVBUF, receive_buffer)
             _enlarge(self._socket, socket.SO_SNDBUF, receive_buffer)
             self._socket.bind((host, port))
+            self._socket.setsockopt(*_RECVERR[self._family], 1)
+            # Of its own, since uvloop no longer watches a socket on which it has seen an error.
+            self._ready = select.epoll(1)
+            self._ready.register(self._socket.fileno(), select.EPOLLIN)
         except OSError:
             self._socket.close()
             raise
@@ -45,9 +66,11 @@ class UdpSocket:
         self._offenders: set[tuple[str, int]] = set()
         self._unheard = 0
         self.more = False
+        self.errors_due = False  # something may have come back: `errors`
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        """Readable when there is something to `read`, or `errors`."""
+        return self._ready.fileno()
 
     @property
     def closed(self) -> bool:
@@ -72,9 +95,12 @@ class UdpSocket:
         for _ in range(_READS_PER_WAKE_UP):
             try:
                 data, address = receive(_LARGEST)
-            except OSError:  # nothing more (BlockingIOError), or an ICMP error of something sent before
+            except BlockingIOError:  # nothing more
                 self.more = False
                 break
+            except OSError:  # of something sent before
+                self.errors_due = True
+                continue
             flow = flows.get(address)
             if flow is None:
                 if len(flows) >= _REMEMBERED:
@@ -89,6 +115,22 @@ class UdpSocket:
             if len(arrived) == PER_WAKE_UP:
                 break
         return arrived
+
+    def errors(self) -> list[bytes]:
+        """The beginning of each datagram of ours of which the network has said since that it cannot get there."""
+        failed: list[bytes] = []
+        self.errors_due = False
+        for _ in range(_ERRORS_PER_WAKE_UP):
+            try:
+                data, details, _, _ = self._socket.recvmsg(_QUOTED, 256, socket.MSG_ERRQUEUE)
+            except OSError:  # no more
+                break
+            for level, kind, detail in details:
+                if (level, kind) == _RECVERR[self._family]:
+                    number, origin, icmp_type = _EXTENDED_ERROR.unpack_from(detail)
+                    if (origin, icmp_type) in _FAILURES and number != errno.EMSGSIZE:
+                        failed.append(data)
+        return failed
 
     def forget(self) -> None:
         """Who was known becomes new, with the trunk that his address belongs to by then."""
@@ -112,11 +154,27 @@ class UdpSocket:
         except BlockingIOError:
             return True  # the send buffer is full: lost like any datagram
         except OSError as error:
-            return error.errno in _LOST
+            return error.errno in _LOST or self._send_again(data, flow)
         return True
 
     def close(self) -> None:
+        self._ready.close()
         self._socket.close()
+
+    def _send_again(self, data: bytes, flow: Flow) -> bool:
+        """The error may have been that of another datagram, which is told to whoever sends next."""
+        self.errors_due = True
+        refused = 0
+        for _ in range(_TRIES - 1):
+            try:
+                self._socket.sendto(data, (flow.host, flow.port))
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                refused = error.errno or 0
+            else:
+                return True
+        return refused in _LOST
 
 
 def _enlarge(sock: socket.socket, option: int, size: int) -> None:

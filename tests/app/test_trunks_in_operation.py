@@ -256,6 +256,22 @@ async def test_a_drain_lets_calls_end_and_a_second_signal_does_not(tmp_path: Pat
 
 
 @pytest.mark.slow
+async def test_where_nobody_listens_a_call_fails_over_at_once(tmp_path: Path, phones: Phones) -> None:
+    hop, caller = await phones(), await phones()
+    dead = f"udp://{HOST}:{free_port()}"
+    async with running(tmp_path, dead, f"udp://{HOST}:{hop.port}") as engine:
+        begun = asyncio.get_running_loop().time()
+        caller.invite(engine.port, "one", A, X)
+        await hop.hears("INVITE ")
+        assert asyncio.get_running_loop().time() - begun < 1.0  # before first_response_s
+        engine.reload((json.dumps([dead, f"udp://{HOST}:{hop.port}"]), json.dumps([dead])))
+        await engine.said("configuration reloaded")
+        caller.invite(engine.port, "two", A, X)
+        refused = await caller.hears("SIP/2.0 500")
+        assert header(refused, "Reason") == "Q.850;cause=38"
+
+
+@pytest.mark.slow
 async def test_a_broken_connection_fails_over_at_once_and_is_made_again(
     tmp_path: Path, phones: Phones
 ) -> None:

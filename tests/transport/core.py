@@ -37,6 +37,7 @@ class Core:
         self.received: list[Received] = []
         self.expired: list[float] = []
         self.failed: list[Flow] = []
+        self.back: list[bytes] = []
         self.kept = 0
         self.reports: list[tuple[str, str]] = []
         self.malformed: list[str] = []
@@ -45,6 +46,7 @@ class Core:
         self.answer: Callable[[bytes], bytes | None] = lambda data: None
         self.on_expire: Callable[[float], None] = lambda now: None
         self.on_failed: Callable[[Flow], None] = lambda flow: None
+        self.on_back: Callable[[], None] = lambda: None
         self.on_keep: Callable[[], None] = lambda: None
         self._noted = asyncio.Event()
 
@@ -67,6 +69,11 @@ class Core:
         self.failed.append(flow)
         self._noted.set()
         self.on_failed(flow)
+
+    def came_back(self, data: bytes, now: float) -> None:
+        self.back.append(data)
+        self._noted.set()
+        self.on_back()
 
     # --- of whoever else is told things ---
 
