@@ -1,11 +1,11 @@
 # mask700: `make lab` shows masked calls, `make test` proves the rest. Debian 12, Python 3.11, nothing else assumed.
 VENV := .venv/bin
 
-.PHONY: help setup lab test lint check bench dist image-check setup-check clean
+.PHONY: help setup lab test test-compiled lint check bench dist image-check setup-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: ## .venv with the locked dependencies and mask700; system packages when root
 	@scripts/setup
@@ -16,6 +16,10 @@ lab: setup ## masked calls, from nothing: the engine, a PSTN played by SIPp, a t
 test: ## all tests
 	@scripts/setup test
 	@$(VENV)/python -m pytest -n 2 --dist loadgroup
+
+test-compiled: ## the pure rooms' tests against a copy that is compiled as the image's is
+	@scripts/setup compile
+	@$(VENV)/python -m bench.compiled --test
 
 lint: setup ## format, lint, types (strict)
 	$(VENV)/ruff format --check .

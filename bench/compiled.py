@@ -1,4 +1,5 @@
-"""The engine with its pure rooms compiled by mypyc, in an environment of its own (`python -m bench.compiled`).
+"""The engine with its pure rooms compiled by mypyc, in an environment of its own (`python -m bench.compiled`); with
+`--test`, and what pytest shall be told, the pure rooms' tests against it.
 
 The package is copied to .venv-mypyc/package and compiled there as the image's is (`scripts/compile_rooms.py`). The
 environment borrows the installed libraries of the one that runs this. A module that mypyc refuses stays interpreted
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-mypyc"
 COMPILER = ROOT / "scripts" / "compile_rooms.py"
+TESTS = ("sip", "calls", "authorization", "routing", "numbering")
 
 
 class CannotCompile(Exception):
@@ -86,13 +89,26 @@ def _built(environment: Path, made: dict[str, Any]) -> Built:
     return Built(python, package, made["compiled"], made["interpreted"])
 
 
+def test(built: Built, words: list[str]) -> None:
+    """Becomes a pytest that finds the tests in the repository and the engine in the copy."""
+    start = (
+        f"import sys; sys.path.append({str(ROOT)!r}); from engine.app.rooms import rooms; "
+        "assert rooms() == 'compiled'; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    tests = [str(ROOT / "tests" / room) for room in TESTS]
+    os.chdir(ROOT)
+    os.execv(built.python, [str(built.python), "-P", "-c", start, "-p", "no:cacheprovider", *words, *tests])
+
+
 def main() -> None:
-    """Build and say what was compiled, as JSON."""
+    """Build and say what was compiled, as JSON; or test it."""
     began = time.monotonic()
     try:
         built = build()
     except CannotCompile as problem:
         sys.exit(f"not compiled: {problem}")
+    if sys.argv[1:2] == ["--test"]:
+        test(built, sys.argv[2:])
     said = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(built).items()}
     print(json.dumps(said | {"seconds": round(time.monotonic() - began, 1)}, indent=1))
 

@@ -76,6 +76,13 @@ def test_the_bench_needs_more(place: Path) -> None:
     assert "kamailio gcc libc6-dev" in done.stderr
 
 
+def test_what_is_compiled_needs_a_compiler(place: Path) -> None:
+    done = setup(place, "compile")
+    assert done.returncode == 1
+    assert "apt-get install gcc libc6-dev" in done.stderr
+    assert "kamailio" not in done.stderr
+
+
 def test_the_tests_need_prometheus(place: Path) -> None:
     command(place, "prometheus", "true")
     done = setup(place, "test")
