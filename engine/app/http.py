@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.observe.metrics import CONTENT_TYPE
 
 _MOST_AT_ONCE = 64  # connections; more get 503
+_LOOK_S = 5.0  # who has not asked anything whole at two such looks on end is let go
 _PLAIN = "text/plain; charset=utf-8"
 
 Readiness = Callable[[], Awaitable[str]]  # "" when calls are taken, else why not
@@ -58,14 +61,15 @@ class HealthAndMetrics:
 class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is bound already; signals belong to the control process."""
 
-    def __init__(self, application: HealthAndMetrics) -> None:
+    def __init__(self, application: HealthAndMetrics, look_s: float = _LOOK_S) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
+                http=type("HttpConnection", (HttpConnection,), {"look_s": look_s}),
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                log_level="warning",
+                log_level="error",  # less would let whoever is out there write into our log
                 server_header=False,
                 limit_concurrency=_MOST_AT_ONCE,
                 timeout_keep_alive=15,
@@ -77,6 +81,31 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class HttpConnection(H11Protocol):
+    """One that cannot be held for nothing: those who hold all would keep away who watches over the engine. What is
+    quiet between two requests uvicorn closes by itself."""
+
+    look_s = _LOOK_S
+    _quiet = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._next_look = self.loop.call_later(self.look_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        quiet = not answering and self.timeout_keep_alive_task is None
+        if quiet and self._quiet:
+            self.transport.abort()
+            return
+        self._quiet = quiet
+        self._next_look = self.loop.call_later(self.look_s, self._look)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,6 +1,7 @@
 """The HTTP door, asked over a socket."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,8 +22,8 @@ class Engine:
 
 
 @asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[int]:
-    server = HttpServer(HealthAndMetrics(engine.readiness, engine.page))
+async def serving(engine: Engine, look_s: float = 5.0) -> AsyncIterator[int]:
+    server = HttpServer(HealthAndMetrics(engine.readiness, engine.page), look_s)
     with bind("127.0.0.1", 0) as door:
         port: int = door.getsockname()[1]
         task = asyncio.create_task(server.serve(sockets=[door]))
@@ -72,6 +73,40 @@ async def test_what_is_no_http_is_refused() -> None:
     async with serving(Engine()) as port:
         assert (await ask(port, "\x00\x01 nonsense"))[0] == "HTTP/1.1 400 Bad Request"
         assert (await ask(port, "GET /livez"))[0] == "HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /livez HTTP/1.1\r\n", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /"]
+)
+async def test_connections_cannot_be_held_for_nothing(said: bytes) -> None:
+    """Not even all of them: who watches over the engine gets in again."""
+    async with serving(Engine(), look_s=0.05) as port:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
+        for _, writer in held:
+            writer.write(said)
+        for reader, writer in held:
+            with contextlib.suppress(ConnectionResetError):
+                await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert (await ask(port, "GET /livez"))[0] == "HTTP/1.1 200 OK"
+
+
+async def test_who_waits_for_an_answer_is_not_let_go() -> None:
+    engine = Engine()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> str:
+        asked.set()
+        await answer.wait()
+        return ""
+
+    engine.readiness = slowly  # type: ignore[method-assign]
+    async with serving(engine, look_s=0.01) as port:
+        waiting = asyncio.create_task(ask(port, "GET /readyz"))
+        await asked.wait()
+        await asyncio.wait([waiting], timeout=0.1)  # ten looks
+        answer.set()
+        assert (await waiting)[0] == "HTTP/1.1 200 OK"
 
 
 async def test_an_address_that_is_taken() -> None:
