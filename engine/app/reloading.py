@@ -93,6 +93,9 @@ class Reloading:
         changed = changed_keys(self.settings, fresh)
         settings = taken_over(self.settings, fresh)
         misfits = [f"{key}: {what}" for key, what in settings.check()] + list(_unreadable_passwords(settings))
+        gone = _names(self.settings) - _names(settings)
+        if gone and not settings.trunks:
+            misfits.append("trunks: none is left; has the file been written to its end?")
         for misfit in misfits:
             _log.error("configuration: not reloaded", problem=misfit)
         if misfits:
@@ -107,6 +110,8 @@ class Reloading:
         except (Refused, LinkLost) as error:
             _log.error("the signalling process did not take the configuration", why=str(error))
             return False
+        if gone:
+            _log.warning("trunks are gone: they take no new call", trunks=sorted(gone))
         needs_restart = [key for key in changed if not is_live(key)]
         if needs_restart:
             _log.warning("these changes need a restart", keys=needs_restart)
@@ -136,6 +141,10 @@ class Reloading:
         if fault:
             _log.error("everything stays as it was", why=fault)
         return not fault
+
+
+def _names(settings: Settings) -> set[str]:
+    return {trunk.name for trunk in settings.trunks}
 
 
 def _unreadable_passwords(settings: Settings) -> Iterator[str]:

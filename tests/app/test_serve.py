@@ -145,6 +145,23 @@ async def test_hang_up_with_any_mistake_changes_nothing_and_names_each(tmp_path:
         assert not (engine.data_dir / "fake.log").exists()  # it was asked nothing
 
 
+async def test_a_file_that_is_not_whole_yet_takes_no_trunk_away(tmp_path: Path) -> None:
+    """Cut between two tables it is good TOML; half of the trunks are said to be gone, all of them are not taken."""
+    async with served(tmp_path) as engine:
+        await engine.said("ready")
+        config = tmp_path / "engine.toml"
+        whole = config.read_text()
+        for cut in (0, whole.index("[[trunks]]")):
+            config.write_text(whole[:cut])
+            engine.signal(signal.SIGHUP)
+            refused = await engine.said("configuration: not reloaded")
+            assert refused["problem"] == "trunks: none is left; has the file been written to its end?"
+        assert not (engine.data_dir / "fake.log").exists()  # it was asked nothing
+        config.write_text(whole.replace('name = "pstn"', 'name = "other"'))
+        engine.signal(signal.SIGHUP)
+        assert (await engine.said("trunks are gone: they take no new call"))["trunks"] == ["pstn"]
+
+
 async def test_what_fits_the_new_configuration_but_not_what_runs_changes_nothing(tmp_path: Path) -> None:
     """Where it listens needs a restart; until then the new next hop would be the engine itself."""
     async with served(tmp_path) as engine:
