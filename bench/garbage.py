@@ -59,7 +59,8 @@ def main() -> int:
 async def _run(seconds: float, rate: float, trusted: bool) -> int:
     stage = Stage()
     peers = [f"{CALLERS_HOST}/32", f"{stage.host}/32", *([f"{SOURCE}/32"] if trusted else [])]
-    flow = load_flow(LOSSY).on_a_good_network().scaled(rate, round(rate * (seconds + 6)), 1.0)
+    flow = load_flow(LOSSY).on_a_good_network().beside_strangers()
+    flow = flow.scaled(rate, round(rate * (seconds + 6)), 1.0)
     watch = Watch(f"{stage.host}:8700")
     rubbish: asyncio.Task[dict[str, int]] | None = None
 

@@ -99,13 +99,14 @@ class CallTable:
 
 @dataclass(slots=True, frozen=True)
 class Flow:
-    """One flow, read and checked. `calls`: how many will be made."""
+    """One flow, read and checked. `calls`: how many will be made. `alone`: nobody else sends anything meanwhile."""
 
     name: str
     folder: Path
     file: FlowFile
     table: CallTable
     calls: int
+    alone: bool = True
 
     @property
     def has_callee(self) -> bool:
@@ -136,6 +137,10 @@ class Flow:
         """The flow's settings as `--set` wants them (JSON's scalars and lists are TOML's), {callee_host} still in
         them."""
         return tuple(f"{key}={json.dumps(value)}" for key, value in sorted(self.file.settings.items()))
+
+    def beside_strangers(self) -> Flow:
+        """The same flow while somebody else sends what is summed up: how much of it is nobody's business here."""
+        return replace(self, alone=False)
 
     def on_a_good_network(self) -> Flow:
         """The same flow without its bad network."""
