@@ -143,7 +143,7 @@ class Signalling:
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
         )
-        self._callers_failed = ""
+        self._callers_failed = self._journal_failed = ""
         self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
         faults = LoggedFaults(self._tally)
         identifiers = RandomTokens()
@@ -302,6 +302,12 @@ class Signalling:
     def _keep(self) -> None:
         """Before anything is sent: records and last callers go to the kernel."""
         self._records.keep(self._endpoint.outbox)
+        if self._journal.failed != self._journal_failed:
+            self._journal_failed = self._journal.failed
+            if self._journal_failed:
+                _log.error("no call is taken: records cannot be written", why=self._journal_failed)
+            else:
+                _log.warning("records can be written again, and calls are taken")
         if not self._callers.flush(time.time()) and self._callers.failed != self._callers_failed:
             _log.error("last callers cannot be kept", why=self._callers.failed)
         self._callers_failed = self._callers.failed

@@ -1,15 +1,20 @@
 """What the signalling process makes of its settings."""
 
 import asyncio
+import errno
+import os
 import resource
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.app.signalling import Signalling, allow_many_connections
+from engine.calls.record import EntryKind
 from engine.settings import load_settings
 from engine.sip.flow import Flow
 from tests.app.tables import write_config
+from tests.records.samples import record
 from tests.sip.samples import request
 
 
@@ -27,6 +32,31 @@ async def test_a_symmetric_trunk_is_answered_at_its_source_port(
     [(flow, _)] = endpoint.outbox
     endpoint.outbox.clear()
     assert flow.port == port
+    signalling.stop()
+    await signalling.run_until_stopped()
+
+
+async def test_what_keeps_calls_from_being_recorded_is_said_and_so_is_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = write_config(tmp_path, "")
+    signalling = Signalling(load_settings(config, []), asyncio.get_running_loop())
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    signalling._records.write(EntryKind.START, record(1))
+    with capture_logs() as said:
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", refuse)
+            for _ in range(3):
+                signalling._driver.settle()
+        signalling._driver.settle()
+    assert [(line["log_level"], line["event"]) for line in said] == [
+        ("error", "no call is taken: records cannot be written"),
+        ("warning", "records can be written again, and calls are taken"),
+    ]
+    assert "No space left" in said[0]["why"]
     signalling.stop()
     await signalling.run_until_stopped()
 
