@@ -93,11 +93,14 @@ class Control:
         """The exit status. Raise CannotStart."""
         settings = self._settings
         try:
-            directory = DataDirectory(settings.data_dir)
-        except (AlreadyRunning, OSError) as error:
+            directory = _bound(f"data_dir {settings.data_dir}", DataDirectory, settings.data_dir)
+        except AlreadyRunning as error:
             raise CannotStart(str(error)) from None
+        if directory.others_may_write:
+            _log.warning("others may write into data_dir, and so change keys and records; chmod 700")
         try:
-            http_door = _bound("control.listen", http.bind, *settings.control.address())
+            control = settings.control
+            http_door = _bound(f"control.listen {control.listen}", http.bind, *control.address())
             with http_door:
                 control_door = _bound("the control socket", unix_door.bind, settings.control_socket)
                 with control_door:

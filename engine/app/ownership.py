@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ class AlreadyRunning(Exception):
 
 
 class DataDirectory:
-    """Made when missing (mode 0700), locked until `release`."""
+    """Made when missing (mode 0700), locked until `release`. `others_may_write`: a directory that was there may be
+    anybody's to write into, as a fresh volume of a container often is."""
 
     def __init__(self, path: Path) -> None:
         """Raise AlreadyRunning or OSError."""
@@ -24,6 +26,7 @@ class DataDirectory:
             holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip() or "?"
             os.close(self._descriptor)
             raise AlreadyRunning(f"{path} belongs to a running engine, process {holder}") from None
+        self.others_may_write = bool(path.stat().st_mode & stat.S_IWOTH)
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, f"{os.getpid()}\n".encode())
 

@@ -373,7 +373,9 @@ async def test_an_http_address_that_is_taken(tmp_path: Path) -> None:
     config, port = write_config(tmp_path)
     with socket.create_server(("127.0.0.1", port)):
         engine = Running(config, port)
-        with pytest.raises(CannotStart, match=r"control\.listen: Address already in use"):
+        with pytest.raises(
+            CannotStart, match=rf"control\.listen 127\.0\.0\.1:{port}: Address already in use"
+        ):
             await engine.task
 
 

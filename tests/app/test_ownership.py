@@ -23,6 +23,14 @@ def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "var").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize(("mode", "open_to_others"), [(0o700, False), (0o775, False), (0o777, True)])
+def test_it_is_known_whether_others_may_write_there(tmp_path: Path, mode: int, open_to_others: bool) -> None:
+    tmp_path.chmod(mode)
+    directory = DataDirectory(tmp_path)
+    assert directory.others_may_write is open_to_others
+    directory.release()
+
+
 def test_the_second_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
     first = DataDirectory(tmp_path)
     with pytest.raises(AlreadyRunning, match=r"belongs to a running engine, process [0-9]+"):

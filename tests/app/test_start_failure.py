@@ -62,3 +62,17 @@ async def test_a_file_where_a_directory_should_be(tmp_path: Path, name: str) -> 
     told = str(why(await serve(tmp_path, 'sip.listen=["udp://127.0.0.3:5404"]')))
     assert str(tmp_path / "var" / name) in told
     assert "File exists" in told
+
+
+async def test_a_file_where_the_data_directory_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = await serve(tmp_path, f'data_dir="{tmp_path}/file/var"')
+    assert why(said) == f"data_dir {tmp_path}/file/var: Not a directory"
+
+
+async def test_a_data_directory_that_is_open_to_all_is_said(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var").chmod(0o777)
+    said = await serve(tmp_path, 'sip.listen=["udp://192.0.2.1:5403"]')
+    warned = [entry["event"] for entry in said if entry["level"] == "warning"]
+    assert "others may write into data_dir, and so change keys and records; chmod 700" in warned
