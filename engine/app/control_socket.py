@@ -95,7 +95,7 @@ class ControlSocket:
     async def _answered(self, line: bytes) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {"ok": False, "error": "a request is one JSON object a line"}
         op = request.pop("op", None)
         if not isinstance(op, str):

@@ -67,6 +67,7 @@ async def test_questions_are_answered_in_order(tmp_path: Path) -> None:
             b"nonsense",
             b'{"n":1}',
             b"[1]",
+            b'{"op":' + b"[" * 50_000,
             b'{"op":"x","n":2}',
         )
     assert answers == [
@@ -77,6 +78,7 @@ async def test_questions_are_answered_in_order(tmp_path: Path) -> None:
         {"ok": False, "error": "internal error, see the log"},
         {"ok": False, "error": "a request is one JSON object a line"},
         {"ok": False, "error": 'a request needs an "op"'},
+        {"ok": False, "error": "a request is one JSON object a line"},
         {"ok": False, "error": "a request is one JSON object a line"},
         {"ok": True, "result": {"op": "x", "n": 2}},
     ]
