@@ -60,6 +60,8 @@ def ask(settings: Settings, op: str, within: float = _ANSWER_SECONDS, **argument
             line = stream.readline()
     except TimeoutError:
         raise NoEngine(f"the engine at {path} did not answer in {within:g} s") from None
+    except PermissionError as error:
+        raise NoEngine(f"its engine's own user has to ask ({path}: {error.strerror})") from None
     except OSError as error:
         raise NoEngine(f"no engine runs here ({path}: {error.strerror or error})") from None
     if not line.endswith(b"\n"):

@@ -1,11 +1,18 @@
 """The commands that ask a running engine."""
 
+import errno
 import json
+import os
 import shutil
+import socket
 from binascii import b2a_base64
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engine.app import unix_door
 from engine.app.link import Refused
 from tests.cli.world import World, record
 
@@ -180,3 +187,16 @@ def test_no_engine(world: World) -> None:
             == f"no engine runs here ({world.data_dir}/control.sock: No such file or directory)\n"
         )
         assert "no engine runs here" in json.loads(world.run(*words, "--json").stdout)["error"]
+
+
+def test_somebody_elses_engine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(path: Path, within: float) -> socket.socket:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(unix_door, "connect", connect)
+    result = world.run("stats")
+    assert result.exit_code == 1
+    assert (
+        result.stderr
+        == f"its engine's own user has to ask ({world.data_dir}/control.sock: Permission denied)\n"
+    )
