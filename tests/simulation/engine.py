@@ -15,6 +15,7 @@ from engine.numbering.binding import Direction, Found, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
 from engine.observe.tally import Tally
 from engine.routing.trunks import Trunk, TrunkSettings, TrunkTable
+from engine.sip.dialog import Dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import TimerValues
@@ -92,7 +93,9 @@ class Kept:
     ends: list[CallRecord] = field(default_factory=list)
     start_places: dict[str, int] = field(default_factory=dict)
 
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
+    def write(
+        self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None
+    ) -> None:
         if self.broken:
             self.broken -= 1
             raise OSError("simulated: no space left")
