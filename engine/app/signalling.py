@@ -17,22 +17,23 @@ import uvloop
 
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.figures import Figures
+from engine.app.journal_records import JournalRecords, end_interrupted, open_journal
 from engine.app.link import Link, Refused
 from engine.app.live_settings import LiveSettings
 from engine.app.operations import Operations
 from engine.app.trunk_password import trunk_password
 from engine.app.watching import Watching
 from engine.authorization.gate import Gate, Policy
+from engine.authorization.reason import ANSWER, Reason
+from engine.calls.abandoned import AbandonedLegs
 from engine.calls.board import Board
 from engine.calls.ports import BindingsUnavailable
 from engine.calls.probes import Probes
-from engine.calls.record import CallRecord, EntryKind
 from engine.calls.switchboard import Switchboard
 from engine.numbering.binding import Found
 from engine.numbering.numbers import MaskedNumber, RealNumber
 from engine.observe import logs
 from engine.observe.tally import Tally
-from engine.records.journal import Journal
 from engine.records.sealed_record import RecordCodec
 from engine.routing.trunks import TrunkTable
 from engine.sealing.cipher import Sealer
@@ -47,6 +48,7 @@ from engine.stores.table_lmdb import BindingTable
 from engine.transport.driver import Driver
 from engine.transport.streams import Streams
 
+_BEAT_S = 1.0
 _GC_THRESHOLDS = (50_000, 50, 1000)  # new objects, young collections, and old ones between two looks
 
 _log = logs.get_logger("signalling")
@@ -80,42 +82,6 @@ class MeasuredTable:
         return found
 
 
-class JournalRecords:
-    """Records into the journal: sealed at once, with the kernel at the end of the wake-up."""
-
-    def __init__(self, journal: Journal, codec: RecordCodec, tally: Tally) -> None:
-        self._journal = journal
-        self._begun: list[str] = []  # the caller's Call-IDs of START entries that the kernel may not have yet
-        self._encode = codec.encode
-        self._tally = tally
-
-    @property
-    def accepting(self) -> bool:
-        return not self._journal.failed
-
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
-        self._journal.append(self._encode(kind, record))
-        if kind == EntryKind.END:
-            self._tally.record_written(record.type)
-        else:
-            self._begun.append(record.a_call_id or "")
-
-    def keep(self, outbox: Outbox) -> None:
-        """Hands everything to the kernel. While that refuses, the 200 of a call whose START it has not leaves the
-        outbox again: the leg repeats it after T1, and it goes as soon as its START has gone."""
-        if self._journal.flush():
-            self._begun.clear()
-        elif self._begun:
-            outbox[:] = [item for item in outbox if not self._too_early(item[1])]
-
-    def _too_early(self, data: bytes) -> bool:
-        if not data.startswith(b"SIP/2.0 2"):
-            return False
-        head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape").split("\r\n")
-        cseq = next((line for line in head if line.startswith("CSeq: ")), "")
-        return cseq.endswith(" INVITE") and any(f"Call-ID: {call_id}" in head for call_id in self._begun)
-
-
 class WallClock:
     def utc_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -139,17 +105,18 @@ class Signalling:
         keys = KeyRing.open(settings.sealing.directory(settings.data_dir), os.environ)
         sealer, lookup_tokens = Sealer(keys), LookupTokens(keys.lookup)
         self._tally = Tally()
-        self._journal = Journal.open(settings.data_dir / "records", time.time(), settings.records.fsync_ms)
+        codec, identifiers = RecordCodec(sealer, lookup_tokens), RandomTokens()
+        self._journal, recovered = open_journal(settings, codec, keys, identifiers.token())
+        self._abandoned = end_interrupted(self._journal, recovered, codec, self._tally)
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
         )
         self._callers_failed = ""
         self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
         faults = LoggedFaults(self._tally)
-        identifiers = RandomTokens()
+        self._loop = loop
         sent_by = _sent_by(settings)
-        codec = RecordCodec(sealer, lookup_tokens)
-        self._records = JournalRecords(self._journal, codec, self._tally)
+        self._records = JournalRecords(self._journal, codec, self._tally, settings.records.durable == "fsync")
         self._board = Board(
             settings.calls, settings.node, _in_uri(settings.sip.advertise), sent_by, identifiers, WallClock(),
             self._records, self._callers, self._tally, faults,
@@ -192,6 +159,12 @@ class Signalling:
                     await self._streams.listen(address.host, address.port)
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
+        self._part = AbandonedLegs(
+            self._endpoint, self._abandoned, ANSWER[Reason.ENGINE_RESTART].cause,
+            self._settings.calls.farewells_per_s, time.monotonic(),
+        )  # fmt: skip
+        self._journal.told = lambda: self._loop.call_soon_threadsafe(self._driver.settle)
+        self._beat()
         self._driver.start()
         await self._watching.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
@@ -199,12 +172,15 @@ class Signalling:
     async def run_until_stopped(self) -> None:
         """Ends what still runs, with a BYE to each side and a record of each, and closes everything."""
         await self._stopping.wait()
+        self._beating.cancel()
+        self._part.finish(time.monotonic())
         self._switchboard.close(time.monotonic())
         self._driver.settle()
         await self._watching.close()
         self._driver.close()
         self._callers.close(time.time())
         self._table.close()
+        self._journal.told = lambda: None
         if not self._journal.close():
             _log.error("records were lost", why=self._journal.failed, lost=self._journal.lost)
 
@@ -269,6 +245,11 @@ class Signalling:
             raise Refused(str(error)) from None
 
     # --- of the rooms ---
+
+    def _beat(self) -> None:
+        """Once a second: how long calls were up is known to the second whatever happens."""
+        self._beating = self._loop.call_later(_BEAT_S, self._beat)
+        self._journal.beat()
 
     def _apply(self, live: LiveSettings) -> None:
         """Takes a configuration over, the first and every later one. Calls that are up go on as they began. Raises

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.app.signalling import JournalRecords
+from engine.app.journal_records import JournalRecords
 from engine.calls.record import EntryKind
 from engine.observe.tally import Tally
 from engine.records.journal import Journal
