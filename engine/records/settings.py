@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 _BOUNDS = {
@@ -23,6 +24,10 @@ class RecordSettings:
     spare_dir: str = ""  # where segments go while data_dir/records takes none; "" for none
     buffer_mib: int = 64  # kept in memory while no disk takes anything
     patience_ms: int = 1000  # a failing disk; after that new calls are refused
+
+    def directories(self, data_dir: Path) -> list[Path]:
+        """Where segments lie, given the engine's data directory; the first is where they should."""
+        return [data_dir / "records", *([Path(self.spare_dir)] if self.spare_dir else [])]
 
     def check(self) -> list[tuple[str, str]]:
         """What is wrong, as (key, what)."""
