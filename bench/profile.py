@@ -44,7 +44,8 @@ from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
 from engine.observe.tally import Tally
 from engine.records.disk import Disk
 from engine.records.frames import Header
-from engine.records.journal import Beginning, Journal
+from engine.records.journal import Journal
+from engine.records.open_segment import Beginning
 from engine.records.sealed_record import RecordCodec
 from engine.records.settings import RecordSettings
 from engine.routing.number_plan import NumberPlan
@@ -92,9 +93,7 @@ class NoRecords:
 
     accepting = True
 
-    def write(
-        self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None
-    ) -> None:
+    def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         pass
 
 

@@ -315,9 +315,9 @@ def footer_of(last: Frame) -> Footer | None:
         return None
 
 
-def packed(position: Position) -> bytes:
-    """16 bytes of an OPEN entry."""
-    return _PLACE.pack(*position)
+def packed(segment: int, offset: int, entry: int) -> bytes:
+    """A position as 16 bytes of an OPEN entry."""
+    return _PLACE.pack(segment, offset, entry)
 
 
 def unpacked(places: bytes) -> list[Position]:

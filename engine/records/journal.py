@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import NamedTuple
@@ -19,12 +18,8 @@ import msgspec
 
 from engine.records.disk import Disk
 from engine.records.frames import (
-    NO_CHAIN,
-    Entry,
-    Footer,
     Header,
     Kind,
-    Position,
     entry_head,
     first_frame,
     frame,
@@ -32,28 +27,16 @@ from engine.records.frames import (
     packed,
     segment_path,
 )
+from engine.records.open_segment import Beginning, OpenSegment
 from engine.records.settings import RecordSettings
-from engine.records.syncing import OpenSegment, Syncing
+from engine.records.syncing import Syncing
 
 _AGAIN_MS = 50  # after a refused write
 _LARGEST_FRAME = 1 << 20  # bytes; only what a disk has refused for a while comes to more
 _FOR_AN_END = 2048  # bytes that are kept free for the END of each call that is up
 
 
-@dataclass(slots=True)
-class Beginning:
-    """What a journal goes on from; `engine.records.recovery` finds it. `open_calls`: places of the STARTs that have no
-    END yet, as `frames.packed` writes them, by record id."""
-
-    number: int = 1
-    chain: bytes = NO_CHAIN
-    open_calls: dict[str, bytes] = field(default_factory=dict)
-
-
-class _Pending(NamedTuple):
-    kind: int
-    data: bytes
-    record_id: str
+_Pending = tuple[int, bytes, str]
 
 
 class _Unsynced(NamedTuple):
@@ -98,7 +81,7 @@ class Journal:
         self._patience_ms = settings.patience_ms
         self._chain = beginning.chain
         self._open_calls = beginning.open_calls
-        self._pending: list[_Pending] = []
+        self._pending: list[_Pending] = []  # kind, data, record id
         self._pending_bytes = 0
         self._unsynced: deque[_Unsynced] = deque()
         self._unsynced_bytes = 0
@@ -167,7 +150,7 @@ class Journal:
 
     def append(self, kind: int, data: bytes, record_id: str) -> None:
         """Takes an entry (START or END); it leaves with the next flush."""
-        self._pending.append(_Pending(kind, data, record_id))
+        self._pending.append((kind, data, record_id))
         self._pending_bytes += len(data)
 
     def flush(self) -> bool:
@@ -175,7 +158,7 @@ class Journal:
 
         What it refuses is kept, and tried again with a later flush, also when that has nothing new.
         """
-        if self._failure or self._syncing.failure or self._failing_since:
+        if self._failing_since or self._syncing.rewrite:
             return self._mend()
         if not self._pending:
             return True
@@ -217,7 +200,7 @@ class Journal:
             self._write_footer()
         self._syncing.wrote(self.written)
         self._syncing.close()
-        return flushed and not self._failure and not self._syncing.failure
+        return flushed and not self._failure and self.unsynced == 0
 
     # --- writing ---
 
@@ -235,9 +218,9 @@ class Journal:
             return False
         open_calls = self._open_calls
         for index, (kind, _, record_id) in enumerate(batch):
-            if kind == Kind.START:
+            if kind == 0:  # Kind.START
                 segment.starts += 1
-                open_calls[record_id] = packed(Position(segment.number, offset, index))
+                open_calls[record_id] = packed(segment.number, offset, index)
             else:
                 segment.ends += 1
                 open_calls.pop(record_id, None)
@@ -322,11 +305,8 @@ class Journal:
     def _write_footer(self) -> None:
         """Says that this segment is complete. Without it the next one says so, by what it goes on from."""
         segment = self._segment
-        footer = Footer(
-            segment.number, segment.frames, segment.starts, segment.ends, segment.first_ms, segment.last_ms
-        )
         wall, now = time_ns() // 1_000_000, monotonic_ns() // 1_000_000
-        octets, chain = frame(self._chain, [Entry(Kind.FOOTER, msgspec.json.encode(footer))], wall, now)
+        octets, chain = frame(self._chain, [segment.footer()], wall, now)
         if self._put(segment, octets, segment.end, now):
             self._wrote(segment, octets, chain, wall, self.written + 1)
 
@@ -360,7 +340,7 @@ class Journal:
                 self._rotate(now)
             count = octets = 0
             while count < len(pending) and octets < _LARGEST_FRAME:
-                octets += len(pending[count].data)
+                octets += len(pending[count][1])
                 count += 1
             if self._write(pending[:count], now):
                 del pending[:count]
@@ -403,9 +383,9 @@ class Journal:
             place = len(pending)
             while self._pending_bytes > self._most_buffered and place:
                 place -= 1
-                entry = pending[place]
-                if entry.kind != Kind.START and (needed or entry.record_id not in self._open_calls):
-                    self._pending_bytes -= len(entry.data)
+                kind, data, record_id = pending[place]
+                if kind != Kind.START and (needed or record_id not in self._open_calls):
+                    self._pending_bytes -= len(data)
                     self.lost += 1
                     del pending[place]
 

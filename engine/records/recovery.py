@@ -38,7 +38,7 @@ from engine.records.frames import (
     packed,
     read_frame,
 )
-from engine.records.journal import Beginning
+from engine.records.open_segment import Beginning
 from engine.records.sealed_record import BrokenLine, RecordCodec
 
 _BLOCK = 1 << 20
@@ -124,7 +124,7 @@ class _Recovery:
                 self._trouble(f"{file.path} cannot be read: {error}")
         self.result.interrupted = sorted(self._open.values(), key=lambda call: call.position)
         beginning.open_calls = {
-            record_id: packed(call.position)
+            record_id: packed(*call.position)
             for record_id, call in sorted(self._open.items(), key=lambda item: item[1].position)
         }
 

@@ -5,46 +5,25 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from engine.records.disk import Disk
-from engine.records.frames import PREAMBLE_BYTES, is_begun, segment_path
+from engine.records.frames import is_begun, segment_path
+from engine.records.open_segment import OpenSegment
 
 _AGAIN_S = 0.1  # after what has failed
 _LATER_S = 1.0  # before a directory is tried in which nothing could be written
 _ATTEMPTS = 10  # to bring a segment to the disk that is not written any more
 
 
-@dataclass(slots=True, eq=False)
-class OpenSegment:
-    """A segment that is written, or will be. `end` is behind its last frame; what it holds and the wall clock (ms) of
-    its first and last frame are for its footer."""
-
-    number: int
-    path: Path
-    descriptor: int
-    end: int = PREAMBLE_BYTES
-    frames: int = 0
-    starts: int = 0
-    ends: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
-    attempts: int = 0
-
-    @property
-    def directory(self) -> Path:
-        return self.path.parent
-
-
 class Syncing:
     """What is public may be read by any thread. The one that writes calls `wrote`, `rewrote`, `switched` and `avoid`.
 
-    `synced`: as far as this number of `wrote`, everything is on the disk. `failure`: why the disk does not take it at
-    this moment; then `rewrite` asks for what is not yet synced to be written again, for a kernel that has failed to
-    bring pages to the disk calls them clean all the same. `next`: a segment that may be begun, None while there is
-    none, `next_failure` says why. `told` is called, by the thread, when one of these has changed.
+    `synced`: as far as this number of `wrote`, everything is on the disk. `failure`: why the disk does not take the
+    current segment at this moment. `rewrite` asks for what is not yet synced to be written again, for a kernel that has
+    failed to bring pages to the disk calls them clean all the same. `next`: a segment that may be begun, None while
+    there is none, `next_failure` says why. `told` is called, by the thread, when one of these has changed.
     """
 
     def __init__(
@@ -103,6 +82,7 @@ class Syncing:
             self._closing.append(self._current)
             self._current = current
             self.next = None
+            self.failure = ""
             self._avoided = None
         self._let_go()
         self._dirty.set()
@@ -151,7 +131,7 @@ class Syncing:
             self._sync()
             if self.next is None:
                 self._make_next()
-            if self.failure or self.next_failure or self._closing:
+            if self.failure or self.rewrite or self.next_failure:
                 self._dirty.set()  # again, also when nothing new is written: who admits no call writes nothing
                 self._stopping.wait(max(self._interval_s, _AGAIN_S))
             else:
@@ -166,34 +146,40 @@ class Syncing:
         if written == self.synced and not closing and not self.failure:
             return
         self.syncing_since = monotonic()
-        try:
-            for segment in closing:
-                self._finish(segment)
-            if current not in closing:
+        unfinished = [segment for segment in closing if not self._finish(segment)]
+        failure = ""
+        if current not in closing:
+            try:
                 self._disk.sync(current.descriptor)
-        except OSError as error:
-            self.failures += 1
-            self.failure = f"{error.filename or current.path} cannot be brought to the disk: {error.strerror}"
+            except OSError as error:
+                self.failures += 1
+                failure = f"{current.path} cannot be brought to the disk: {error.strerror}"
+        if failure or unfinished:
             self.rewrite = True
         else:
             self.synced = written
-            self.failure = ""
+        with self._lock:
+            if current is self._current:
+                self.failure = failure
         self.syncing_since = 0.0
-        if self.failure != before[0] or (self._each and self.synced != before[1]):
+        if self.rewrite or self.failure != before[0] or (self._each and self.synced != before[1]):
             self._told()
 
-    def _finish(self, segment: OpenSegment) -> None:
-        """Raises OSError as long as it is worth another attempt."""
+    def _finish(self, segment: OpenSegment) -> bool:
+        """Whether nothing is left to be done for a segment that gets no more; false as long as it is worth another
+        attempt."""
         try:
             self._disk.truncate(segment.descriptor, segment.end)
             self._disk.sync(segment.descriptor)
-        except OSError as error:
+        except OSError:
+            self.failures += 1
             segment.attempts += 1
             if segment.attempts < _ATTEMPTS:
-                raise OSError(error.errno, error.strerror, str(segment.path)) from None
+                return False
         with self._lock:
             self._closing.remove(segment)
             self._finished.append(segment)
+        return True
 
     def _make_next(self) -> None:
         number = self._current.number + 1

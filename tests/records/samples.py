@@ -9,7 +9,7 @@ from typing import Any
 from engine.calls.record import CallRecord, EntryKind
 from engine.records.disk import Disk
 from engine.records.frames import Frame, Header, Kind, read_segment, segment_files
-from engine.records.journal import Beginning, Journal
+from engine.records.journal import Journal
 from engine.records.recovery import recover
 from engine.records.sealed_record import RecordCodec
 from engine.records.settings import RecordSettings
