@@ -94,10 +94,7 @@ class Syncing:
             self._avoided_until = monotonic() + _LATER_S
             unfit, self.next = self.next, None
         if unfit is not None:
-            with contextlib.suppress(OSError):
-                self._disk.close(unfit.descriptor)
-            with contextlib.suppress(OSError):
-                self._disk.remove(unfit.path)
+            self._discard(unfit)
         self._dirty.set()
 
     def close(self) -> None:
@@ -119,6 +116,13 @@ class Syncing:
         for segment in finished:
             with contextlib.suppress(OSError):
                 self._disk.close(segment.descriptor)
+
+    def _discard(self, segment: OpenSegment) -> None:
+        """Undoes what was made in advance."""
+        with contextlib.suppress(OSError):
+            self._disk.close(segment.descriptor)
+        with contextlib.suppress(OSError):
+            self._disk.remove(segment.path)
 
     # --- the thread ---
 
@@ -182,11 +186,12 @@ class Syncing:
         return True
 
     def _make_next(self) -> None:
-        number = self._current.number + 1
-        order = sorted(self._directories, key=lambda directory: directory == self._avoided)
+        with self._lock:
+            number, avoided = self._current.number + 1, self._avoided
+        order = sorted(self._directories, key=lambda directory: directory == avoided)
         failure = ""
         for directory in order:
-            if directory == self._avoided and monotonic() < self._avoided_until:
+            if directory == avoided and monotonic() < self._avoided_until:
                 failure = failure or f"{directory} cannot be written"
                 continue
             path = segment_path(directory, number)
@@ -198,9 +203,15 @@ class Syncing:
             except OSError as error:
                 failure = failure or f"{path} cannot be made: {error.strerror}"
                 continue
+            made = OpenSegment(number, path, descriptor)
             with self._lock:
-                self.next = OpenSegment(number, path, descriptor)
+                fits = self._avoided == avoided
+                if fits:
+                    self.next = made
             failure = ""
+            if not fits:  # meanwhile nothing can be written there
+                self._discard(made)
+                self._dirty.set()
             break
         changed = failure != self.next_failure or self.next is not None
         self.next_failure = failure
