@@ -19,7 +19,8 @@ from engine.sealing.tokens import LookupTokens
 
 HEADER = Header(0, "mask700-1", "a1b2", 1)
 RING = KeyRing({1: bytes(range(32))}, 1, bytes(range(50, 82)))
-CODEC = RecordCodec(Sealer(RING), LookupTokens(RING.lookup))
+SEALER = Sealer(RING)
+CODEC = RecordCodec(SEALER, LookupTokens(RING.lookup))
 SETUP = 1_769_846_400_250  # 2026-01-31T08:00:00.250Z
 
 ANSWERED = CallRecord(

@@ -8,6 +8,17 @@ def test_a_power_cut_takes_twenty_milliseconds_at_most() -> None:
     assert RecordSettings().check() == []
 
 
-@pytest.mark.parametrize("value", [0, -1, 10_001])
-def test_what_is_out_of_bounds_is_named(value: int) -> None:
-    assert RecordSettings(value).check() == [("fsync_ms", f"must be 1 to 10000, not {value}")]
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("fsync_ms", 0, "must be 1 to 10000, not 0"),
+        ("fsync_ms", 10_001, "must be 1 to 10000, not 10001"),
+        ("segment_mib", 0, "must be 1 to 1024, not 0"),
+        ("segment_s", 86_401, "must be 1 to 86400, not 86401"),
+        ("buffer_mib", 0, "must be 1 to 1024, not 0"),
+        ("patience_ms", -1, "must be 0 to 60000, not -1"),
+        ("spare_dir", "a\0b", "is no path"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named(key: str, value: object, what: str) -> None:
+    assert RecordSettings(**{key: value}).check() == [(key, what)]  # type: ignore[arg-type]

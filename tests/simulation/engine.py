@@ -92,15 +92,15 @@ class Kept:
     starts: list[CallRecord] = field(default_factory=list)
     ends: list[CallRecord] = field(default_factory=list)
     start_places: dict[str, int] = field(default_factory=dict)
+    legs: list[tuple[Dialog, Dialog] | None] = field(default_factory=list)  # of each START, copied as it was
 
-    def write(
-        self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None
-    ) -> None:
+    def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         if self.broken:
             self.broken -= 1
             raise OSError("simulated: no space left")
         if kind == EntryKind.START:
             self.starts.append(copy.copy(record))
+            self.legs.append(copy.deepcopy(legs))
             self.start_places[record.record_id] = len(self.world.log)
         else:
             self.ends.append(copy.copy(record))
@@ -127,6 +127,7 @@ class SimulatedEngine:
         self.records = Kept(world)
         self.tally = Tally()
         self.faults: list[Exception] = []
+        self.clock_set_ms = 0  # by how much somebody has set the wall clock
         identifiers = Tokens("")
         sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
         self.board = Board(
@@ -145,7 +146,7 @@ class SimulatedEngine:
         world.add(self)
 
     def utc_ms(self) -> int:
-        return EPOCH_MS + round((self.world.now - 1000.0) * 1000)
+        return EPOCH_MS + self.clock_set_ms + round((self.world.now - 1000.0) * 1000)
 
     def report(self, where: str, error: Exception) -> None:
         self.faults.append(error)
