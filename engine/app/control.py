@@ -30,12 +30,14 @@ from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
 from engine.app.reloading import Reloading
+from engine.app.segment_keeper import SegmentKeeper
 from engine.app.signalling_child import NotStarted, SignallingChild
 from engine.app.table_loader import Loaded, TableLoader, TableRefused, problem_values
 from engine.observe import logs
 from engine.observe.metrics import Metrics
 from engine.routing.number_plan import NumberPlan
 from engine.sealing.keys import KeyRing, KeysUnusable
+from engine.sealing.signing import SigningKeys
 from engine.settings import Settings
 
 _log = logs.get_logger("app")
@@ -82,6 +84,7 @@ class Control:
             self._switch,
             self._metrics.reloaded,
         )
+        self._keeper = SegmentKeeper(settings.records.directories(settings.data_dir), self._keys_dir)
         self._started = time.time()
         self._draining = False
         self._stop_soon = asyncio.Event()  # drain, then stop
@@ -113,21 +116,28 @@ class Control:
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
         reloading = asyncio.create_task(self._reloading.run(self._up.wait), name="reload on SIGHUP")
         watched = asyncio.create_task(self._show_signs_of_life(), name="watchdog")
+        keeping = asyncio.create_task(self._keep_segments(), name="seals and indexes")
         try:
             return await self._until_stopped()
         finally:
             self._notifier.stopping()
             reloading.cancel()
             watched.cancel()
+            keeping.cancel()
             await self._signalling.stop()
             await doors.close()
             web.should_exit = True
-            await asyncio.gather(serving, reloading, watched, return_exceptions=True)
+            await asyncio.gather(serving, reloading, watched, keeping, return_exceptions=True)
+            if self._up.is_set():
+                await self._keeper.last()
             _log.info("stopped")
 
     async def _start(self) -> None:
         try:
-            KeyRing.open(self._keys_dir, os.environ, created=lambda path: _log.warning("key made", file=path))
+            for keys in (KeyRing, SigningKeys):
+                keys.open(
+                    self._keys_dir, os.environ, created=lambda path: _log.warning("key made", file=path)
+                )
             await self._first_table()
         except KeysUnusable as error:
             raise CannotStart(str(error)) from None
@@ -257,6 +267,8 @@ class Control:
             return await self._stats()
         if op == "metrics":
             return await self._page.snapshot()
+        if op == "keys.take":
+            return {"sealing_key": await self._signalling.ask("keys.take")}
         if op == "version":
             return {"version": version("mask700"), "python": platform.python_version()}
         if op == "log-level":
@@ -329,6 +341,10 @@ class Control:
                 await self._signalling.ask("stats", period)
                 self._notifier.alive()
             await asyncio.sleep(period)
+
+    async def _keep_segments(self) -> None:
+        await self._up.wait()
+        await self._keeper.run()
 
     # --- the steps of a reload ---
 

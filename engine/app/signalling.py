@@ -13,10 +13,12 @@ import time
 from time import perf_counter
 from typing import Any
 
+import msgspec
 import uvloop
 
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.figures import Figures
+from engine.app.held_keys import HeldKeys
 from engine.app.journal_records import JournalRecords, end_interrupted, open_journal
 from engine.app.link import Link, Refused
 from engine.app.live_settings import LiveSettings
@@ -36,9 +38,7 @@ from engine.observe import logs
 from engine.observe.tally import Tally
 from engine.records.sealed_record import RecordCodec
 from engine.routing.trunks import TrunkTable
-from engine.sealing.cipher import Sealer
-from engine.sealing.keys import KeyRing, KeysUnusable
-from engine.sealing.tokens import LookupTokens
+from engine.sealing.keys import KeysUnusable
 from engine.settings import Settings, SettingsError, load_settings
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Outbox
@@ -102,11 +102,11 @@ class Signalling:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
         self._stopping = asyncio.Event()
-        keys = KeyRing.open(settings.sealing.directory(settings.data_dir), os.environ)
-        sealer, lookup_tokens = Sealer(keys), LookupTokens(keys.lookup)
+        self._keys = HeldKeys(settings)
+        sealer, lookup_tokens = self._keys.sealer, self._keys.tokens
         self._tally = Tally()
         codec, identifiers = RecordCodec(sealer, lookup_tokens), RandomTokens()
-        self._journal, recovered = open_journal(settings, codec, keys, identifiers.token())
+        self._journal, recovered = open_journal(settings, codec, self._keys.ring, identifiers.token())
         self._abandoned = end_interrupted(self._journal, recovered, codec, self._tally)
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
@@ -209,7 +209,10 @@ class Signalling:
             return operations.list_trunks()
         if op == "trunks.set":
             return operations.set_trunk(str(arguments["name"]), bool(arguments["enabled"]))
+        if op == "keys.take":
+            return self._take_keys()
         if op == "settings.apply":
+            self._take_keys()
             try:
                 self._apply(LiveSettings.from_link(arguments["settings"]))
             except OSError as error:
@@ -238,7 +241,13 @@ class Signalling:
             "records_unsynced": self._journal.unsynced,
         }
 
+    def _take_keys(self) -> int:
+        key = self._keys.take()
+        self._journal.header = msgspec.structs.replace(self._journal.header, sealing_key=key)
+        return key
+
     def _switch(self, generation: str) -> None:
+        self._take_keys()  # the builder may have sealed with a new one
         try:
             self._table.switch(generation)
         except BindingsUnavailable as error:

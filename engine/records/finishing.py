@@ -6,7 +6,7 @@ ended is done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,10 @@ class Finished:
     problems: list[str]
 
 
-def unfinished(directories: Iterable[Path], stopped: bool = False) -> list[SegmentFile]:
-    """Closed segments that have no seal or no index; with `stopped`, when nobody writes any more, also the last
-    segment. Raises OSError."""
-    return [segment for segment, _ in _closed(directories, stopped) if not _is_finished(segment)]
+def unfinished(directories: Iterable[Path], stopped: bool = False, first: int = 1) -> list[SegmentFile]:
+    """Closed segments from number `first` on that have no seal or no index; with `stopped`, when nobody writes any
+    more, also the last segment. Raises OSError."""
+    return [segment for segment, _ in _closed(directories, stopped, first) if not _is_finished(segment)]
 
 
 def finish(
@@ -53,15 +53,12 @@ def finish(
     signing: Signing,
     *,
     stopped: bool = False,
-    told: Callable[[int], None] | None = None,
 ) -> Finished:
     """Seals and indexes whatever is closed, the oldest first; see `unfinished`. Raises OSError."""
     done = Finished([], [], [])
-    for segment, successor in _closed(directories, stopped):
+    for segment, successor in _closed(directories, stopped, 1):
         if _is_finished(segment):
             continue
-        if told is not None:
-            told(segment.number)
         try:
             _finish(segment, successor, codec, signing, done)
         except CannotFinish as error:
@@ -69,8 +66,10 @@ def finish(
     return done
 
 
-def _closed(directories: Iterable[Path], stopped: bool) -> list[tuple[SegmentFile, SegmentFile | None]]:
-    listed = with_successors(segments(directories))
+def _closed(
+    directories: Iterable[Path], stopped: bool, first: int
+) -> list[tuple[SegmentFile, SegmentFile | None]]:
+    listed = with_successors(segments(directories, first))
     return listed if stopped else listed[:-1]
 
 

@@ -73,7 +73,7 @@ class Journal:
         self.write_failures = 0
         self.told: Callable[[], object] = _nobody
         self._disk = disk
-        self._header = header
+        self.header = header  # of the segments to come
         self._directories = directories
         self._size = settings.segment_mib << 20
         self._lasts_ms = settings.segment_s * 1000
@@ -293,7 +293,7 @@ class Journal:
 
     def _begin(self, segment: OpenSegment, now: int) -> bool:
         wall = time_ns() // 1_000_000
-        header = msgspec.structs.replace(self._header, segment=segment.number)
+        header = msgspec.structs.replace(self.header, segment=segment.number)
         octets, chain = first_frame(self._chain, header, b"".join(self._open_calls.values()), wall, now)
         if not self._put(segment, octets, 0, now):
             return False
