@@ -7,6 +7,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,11 @@ def next_key(kind: str, directory: Path, variable: str, environment: Mapping[str
 def numbered(directory: Path, kind: str, key_id: int) -> Path:
     """Where a key with an id lies."""
     return directory / f"{kind}-{key_id}.key"
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight hexadecimal digits by which two keys are told apart, and nothing else is."""
+    return blake2b(key, digest_size=4, person=b"mask700 print").hexdigest()
 
 
 def from_hex(text: str, origin: str) -> bytes:
