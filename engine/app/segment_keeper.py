@@ -16,6 +16,7 @@ from engine.observe.logs import get_logger
 from engine.records.finishing import unfinished
 
 _LOOK_SECONDS = 5.0
+_AGAIN_SECONDS = 600.0  # until a segment that could not be finished is tried again
 _LAST_SECONDS = 20.0  # for what is left when the engine stops; the next start goes on with it
 
 _log = get_logger("records")
@@ -29,7 +30,7 @@ class _Outcome(msgspec.Struct):
 
 
 class SegmentKeeper:
-    """One process at a time. A segment that cannot be finished is tried once in the life of this object."""
+    """One process at a time. A segment that cannot be finished is tried again, but not soon."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class SegmentKeeper:
         self._keys_dir = keys_dir
         self._look_seconds = look_seconds
         self._command = command
-        self._tried: set[int] = set()
+        self._tried: dict[int, float] = {}  # segment: when
         self._from = 1  # no segment below this number is of interest
 
     async def run(self) -> None:
@@ -65,12 +66,18 @@ class SegmentKeeper:
         except OSError as error:
             _log.error("segments of the records cannot be listed", why=str(error))
             return
-        numbers = {segment.number for segment in found} - self._tried
+        now = asyncio.get_running_loop().time()
+        numbers = [
+            one.number
+            for one in found
+            if self._tried.get(one.number, -_AGAIN_SECONDS) + _AGAIN_SECONDS <= now
+        ]
         if not numbers:
             return
         outcome = await self._finish(stopped)
-        self._tried |= numbers
-        self._from = min(numbers)
+        self._tried = {one.number: self._tried.get(one.number, now) for one in found}
+        self._tried.update(dict.fromkeys(numbers, now))
+        self._from = found[0].number
         if outcome.error:
             _log.error("segments of the records cannot be sealed", why=outcome.error)
         for problem in outcome.problems:
