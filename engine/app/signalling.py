@@ -106,8 +106,10 @@ class Signalling:
         sealer, lookup_tokens = self._keys.sealer, self._keys.tokens
         self._tally = Tally()
         codec, identifiers = RecordCodec(sealer, lookup_tokens), RandomTokens()
-        self._journal, recovered = open_journal(settings, codec, self._keys.ring, identifiers.token())
-        self._abandoned = end_interrupted(self._journal, recovered, codec, self._tally)
+        self._codec = codec
+        self._journal, self._recovered = open_journal(settings, codec, self._keys.ring, identifiers.token())
+        self._abandoned: AbandonedLegs | None = None
+        self._beating: asyncio.TimerHandle | None = None
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
         )
@@ -159,9 +161,11 @@ class Signalling:
                     await self._streams.listen(address.host, address.port)
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
-        self._part = AbandonedLegs(
-            self._endpoint, self._abandoned, ANSWER[Reason.ENGINE_RESTART].cause,
-            self._settings.calls.farewells_per_s, time.monotonic(),
+        # Not before the sockets can be had: who cannot start leaves these calls to the next one that can.
+        legs = end_interrupted(self._journal, self._recovered, self._codec, self._tally)
+        self._abandoned = AbandonedLegs(
+            self._endpoint, legs, ANSWER[Reason.ENGINE_RESTART].cause, self._settings.calls.farewells_per_s,
+            time.monotonic(),
         )  # fmt: skip
         self._journal.told = lambda: self._loop.call_soon_threadsafe(self._driver.settle)
         self._beat()
@@ -172,8 +176,10 @@ class Signalling:
     async def run_until_stopped(self) -> None:
         """Ends what still runs, with a BYE to each side and a record of each, and closes everything."""
         await self._stopping.wait()
-        self._beating.cancel()
-        self._part.finish(time.monotonic())
+        if self._beating is not None:
+            self._beating.cancel()
+        if self._abandoned is not None:
+            self._abandoned.finish(time.monotonic())
         self._switchboard.close(time.monotonic())
         self._driver.settle()
         await self._watching.close()
