@@ -50,6 +50,7 @@ FAILURE = "mask700_failure_seconds"
 TRUNK_CALLS_ACTIVE = "mask700_trunk_calls_active"
 NEXT_HOP_UP = "mask700_next_hop_up"
 JOURNAL_FAILED = "mask700_journal_failed"
+RECORDS_ELSEWHERE = "mask700_records_elsewhere"
 RECORD_FAILURES = "mask700_record_failures_total"
 RECORDS_LOST = "mask700_records_lost_total"
 INTERNAL_ERRORS = "mask700_internal_errors_total"
@@ -135,7 +136,15 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         NEXT_HOP_UP, "gauge", ("trunk", "next_hop"), "1 unless the probes of that next hop went unanswered."
     ),
-    Metric(JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; no call is admitted then."),
+    Metric(
+        JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; soon no call is admitted then."
+    ),
+    Metric(
+        RECORDS_ELSEWHERE,
+        "gauge",
+        (),
+        "1 while records go to records.spare_dir, for the first place takes none.",
+    ),
     Metric(
         RECORD_FAILURES,
         "counter",

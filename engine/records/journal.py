@@ -46,10 +46,6 @@ class _Unsynced(NamedTuple):
     data: bytes
 
 
-def _nobody() -> None:
-    return
-
-
 class Journal:
     """To be used by one thread; the figures may be read by any.
 
@@ -71,7 +67,7 @@ class Journal:
         self.written = 0
         self.lost = 0
         self.write_failures = 0
-        self.told: Callable[[], object] = _nobody
+        self.told: Callable[[], object] = lambda: None
         self._disk = disk
         self.header = header  # of the segments to come
         self._directories = directories
@@ -109,6 +105,8 @@ class Journal:
     @property
     def failed(self) -> str:
         """Why entries do not reach the disk at this moment, "" when they do."""
+        if self._unsynced_bytes >= self._most_buffered:
+            return f"{self._segment.directory} is too slow: {self.unsynced} entries wait for the disk"
         return self._failure or self._syncing.failure or ("" if self._has_room() else self._no_room())
 
     @property
