@@ -89,11 +89,11 @@ class IndexBuilder:
 
     def _order(self, line: Line) -> bytes | None:
         try:
-            order_id = self._codec.open(line)["order_id"]
+            order_id = self._codec.order_id(line)
         except BrokenLine:
             self._orders = False  # sealed by a key that is not here any more, perhaps
             return None
-        return order_token(self._codec, order_id) if isinstance(order_id, str) else None
+        return None if order_id is None else order_token(self._codec, order_id)
 
     def content(self, size: int, chain: bytes) -> bytes:
         """What is to be written; `size` and `chain` of the last frame."""

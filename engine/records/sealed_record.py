@@ -175,6 +175,14 @@ class RecordCodec:
             raise BrokenLine(f"the record does not open: {error}") from None
         return opened
 
+    def order_id(self, line: Line) -> str | None:
+        """Of the sealed part this only: a third of the price of `open`. Raises BrokenLine."""
+        try:
+            order_id: str | None = _decode_secret(self._open(line.sealed, line.context)).order_id
+        except ValueError as error:
+            raise BrokenLine(f"the record does not open: {error}") from None
+        return order_id
+
     def reopen(self, line: Line) -> tuple[CallRecord, list[AbandonedLeg]]:
         """The record of a call that has not ended, to be ended now, and its legs, the caller's first; none where the
         entry has none. Raises BrokenLine."""
