@@ -373,6 +373,8 @@ def _entries(payload: bytes) -> list[Entry]:
 def _not_begun(preamble: bytes) -> str:
     if not any(preamble):
         return "nothing has been written to it"
+    if len(preamble) < PREAMBLE_BYTES:
+        return "it ends before its first frame"
     if preamble.startswith(MAGIC[:-1]):
         return f"its format is version {preamble[len(MAGIC) - 1]}, and {FORMAT_VERSION} is read here"
     return "it does not begin as a segment does"

@@ -244,10 +244,13 @@ class _Recovery:
         """Puts what stands behind the last whole frame into a file of its own. What cannot be cut stays: the next
         segment says how far this one counts."""
         file.seek(end)
-        pieces: list[bytes] = []
+        torn, zeros = b"", 0
         while piece := file.read(_BLOCK):
-            pieces.append(piece)
-        torn = b"".join(pieces).rstrip(b"\0")
+            if piece.strip(b"\0"):
+                torn, zeros = torn + bytes(zeros) + piece, 0
+            else:
+                zeros += len(piece)
+        torn = torn.rstrip(b"\0")
         if not torn:
             return
         kept = segment.path.with_suffix(".torn")

@@ -158,7 +158,11 @@ def test_what_is_no_segment(tmp_path: Path) -> None:
     path.write_bytes(DATA[:7] + b"\x02" + DATA[8:])
     with pytest.raises(NoSegment, match="its format is version 2, and 1 is read here"):
         read(path)
-    path.write_bytes(b"something else altogether")
+    for torn in (1, 7, 8, 39):
+        path.write_bytes(DATA[:torn])
+        with pytest.raises(NoSegment, match="ends before its first frame"):
+            read(path)
+    path.write_bytes(b"something else altogether, and long enough")
     with pytest.raises(NoSegment, match="does not begin as a segment does"):
         read(path)
 
