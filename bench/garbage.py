@@ -1,7 +1,7 @@
 """Rubbish at as much as one core sends (`python -m bench.garbage`), while calls of another peer go on.
 
 A process of its own sends everything of bench.rubbish from an address that no trunk knows; beside it callers and
-callees that repeat what gets lost (the flow tests/flows/lossy) go on calling, with all of the lab's checks. Exit
+callees that repeat what gets lost (the flow sipp_scenarios/lossy) go on calling, with all of the lab's checks. Exit
 status 0: every call passed, the engine lived, and it grew by less than what is allowed.
 """
 
@@ -23,7 +23,7 @@ from engine.lab.flow import Flow, load_flow
 from engine.lab.sides import CALLERS_HOST
 from tests.flows.stage import ENGINE_PORT, ROOT, Stage
 
-LOSSY = ROOT / "tests" / "flows" / "lossy"
+LOSSY = ROOT / "sipp_scenarios" / "lossy"
 ALLOWED_MIB = 64.0
 MOST_SECONDS = 300.0
 
@@ -59,7 +59,7 @@ def main() -> int:
 async def _run(seconds: float, rate: float, trusted: bool) -> int:
     stage = Stage()
     peers = [f"{CALLERS_HOST}/32", f"{stage.host}/32", *([f"{SOURCE}/32"] if trusted else [])]
-    flow = load_flow(LOSSY).scaled(rate, round(rate * (seconds + 6)), 1.0)
+    flow = load_flow(LOSSY).on_a_good_network().scaled(rate, round(rate * (seconds + 6)), 1.0)
     watch = Watch(f"{stage.host}:8700")
     rubbish: asyncio.Task[dict[str, int]] | None = None
 

@@ -18,7 +18,7 @@ from engine.lab.relay import Conditions
 from tests.flows.bad_network import run_over_bad_network
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOW = ROOT / "tests" / "flows" / "lossy"
+FLOW = ROOT / "sipp_scenarios" / "lossy"
 WANTED = 0.999
 MOST_CALLS = 100_000
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 async def _batch(number: int, calls: int, conditions: Conditions) -> tuple[int, int]:
     flow = load_flow(FLOW)
-    flow = flow.scaled(None, calls, None)
+    flow = flow.scaled(50, calls, 2.0)
     folder = Path(tempfile.mkdtemp(prefix="mask700-lossy-"))
     run = await run_over_bad_network(flow, folder, conditions, seed=1000 + 2 * number)
     if run.outcome.passed:

@@ -356,7 +356,7 @@ class Control:
         return await asyncio.to_thread(fault_of_current_table, data_dir, self._keys_dir, plan)
 
     async def apply(self, live: LiveSettings) -> None:
-        await self._signalling.ask("settings.apply", settings=live.for_link())
+        await self._signalling.ask("settings.apply", _SWITCH_SECONDS, settings=live.for_link())
 
     async def set_level(self, level: str) -> dict[str, str]:
         """Of both processes or of none; raise Refused or LinkLost."""
@@ -373,10 +373,12 @@ class Control:
         return {"level": level, "before": before}
 
     def _reload_begins(self) -> None:
-        self._notifier.reloading()
+        if not self._stop_soon.is_set():
+            self._notifier.reloading()
 
     def _reload_ends(self) -> None:
-        if self._signalling.is_ready and not self._draining:
+        """Said while it drains too, or the service manager would wait for it; not any more once it stops."""
+        if self._signalling.is_ready and not self._stop_soon.is_set():
             self._notifier.ready()
 
     @property

@@ -20,7 +20,7 @@ from engine.settings import Settings
 _LIVE = (
     *("trunks.", "calls.", "sip.max_calls", "sip.max_transactions"),
     *("authorization.strangers", "authorization.retry_after_s", "bindings.table", "log.level"),
-    *("control.drain_timeout_s", "control.build_timeout_s"),
+    "control.drain_timeout_s",
 )
 
 

@@ -7,7 +7,8 @@ every mistake is logged. Calls in progress are untouched either way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import msgspec
 from engine.app.link import LinkLost, Refused
 from engine.app.live_settings import LiveSettings, is_live, taken_over
 from engine.app.table_loader import TableRefused
+from engine.app.trunk_password import trunk_password
 from engine.observe import logs
 from engine.routing.number_plan import NumberPlan
 from engine.settings import Settings, SettingsError, changed_keys, load_settings
@@ -90,9 +92,9 @@ class Reloading:
             return False
         changed = changed_keys(self.settings, fresh)
         settings = taken_over(self.settings, fresh)
-        misfits = settings.check()
-        for key, what in misfits:
-            _log.error("configuration: not reloaded", problem=f"{key}: {what}", until="restart")
+        misfits = [f"{key}: {what}" for key, what in settings.check()] + list(_unreadable_passwords(settings))
+        for misfit in misfits:
+            _log.error("configuration: not reloaded", problem=misfit)
         if misfits:
             return False
         plan = settings.number_plan()
@@ -134,3 +136,12 @@ class Reloading:
         if fault:
             _log.error("everything stays as it was", why=fault)
         return not fault
+
+
+def _unreadable_passwords(settings: Settings) -> Iterator[str]:
+    """The signalling process reads them when it takes over, and could only refuse after the table has changed."""
+    for trunk in settings.trunks:
+        try:
+            trunk_password(trunk, os.environ)
+        except OSError as error:
+            yield f"trunks.{trunk.name}.password_file: {error.filename}: {error.strerror}"

@@ -12,7 +12,7 @@ from engine.calls.callee_leg import CalleeLeg, Outward
 from engine.calls.causes import cause_of_status, reason_of_failure
 from engine.calls.conversation import Conversation
 from engine.calls.events import CallEvent, Event
-from engine.calls.hiding import Crossing, for_strangers
+from engine.calls.hiding import Crossing
 from engine.calls.passage import OWN_LEG
 from engine.calls.record import CallRecord, EntryKind
 from engine.calls.reliable import Progress
@@ -64,7 +64,7 @@ class Call(CallState):
         self._trusting = trusting
         self._outward = outward
         self._hops = hops
-        self._crossing = crossing if trusting else for_strangers(crossing)
+        self._crossing = self.within_trust(crossing)
         self._max_talk_s = max_talk_s
         self.handle(CallEvent(Event.ADMITTED), now)
 
@@ -204,7 +204,7 @@ class Call(CallState):
             self._remind_at = now + _REMINDER_S
             self._hops[self._hop].health.heard_at = now
             self.rearm()
-        crossing = event.crossing if self._trusting else for_strangers(event.crossing)
+        crossing = self.within_trust(event.crossing)
         self._caller().progress(Progress(event.status, event.early, crossing, event.rseq), now)
 
     def _remind(self, event: CallEvent, now: float) -> None:
@@ -229,6 +229,8 @@ class Call(CallState):
         legs = (caller.dialog_for(event.early), self._callee().dialog_of("")[0])
         self.board.records.write(EntryKind.START, record, legs)
         caller.answer(event.early, event.crossing, now)
+        if self.conversation is not None:
+            self.conversation.settle(now)
         self.rearm()
 
     def _confirm(self, event: CallEvent, now: float) -> None:

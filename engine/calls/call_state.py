@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.authorization.reason import ANSWER, Reason, word
 from engine.calls.board import Board
@@ -11,14 +11,19 @@ from engine.calls.callee_leg import CalleeLeg, Outward
 from engine.calls.caller_leg import CallerLeg
 from engine.calls.conversation import Conversation
 from engine.calls.events import CallEvent
-from engine.calls.hiding import Crossing
+from engine.calls.hiding import Crossing, for_strangers
 from engine.calls.record import CallRecord, EntryKind
+from engine.calls.refresh import News
+from engine.calls.session import streams
 from engine.routing.load import Load
 from engine.routing.next_hop import NextHop
 from engine.sip.timers import NEVER, Timed
 
 if TYPE_CHECKING:
     from engine.calls.leg import Leg
+
+
+_MOST_TURNS: Final = 2  # in which the sides may answer news with news; the next refresh begins anew
 
 
 class State(IntEnum):
@@ -143,8 +148,22 @@ class CallState(Timed):
     def settled(self, early: str) -> bool:
         return self._caller().settled(early)
 
+    def within_trust(self, crossing: Crossing) -> Crossing:
+        """As it may go on between trunks that trust each other, or do not."""
+        return crossing if self._trusting else for_strangers(crossing)
+
+    def lost(self, early: str) -> bool:
+        """True for an early dialog in which nobody at the callee's side listens any more; never for ""."""
+        return early != "" and not self._callee().speaks(early)
+
     def other(self, leg: Leg) -> Leg:
         return self._callee() if leg is self.caller else self._caller()
+
+    def told(self, leg: Leg, session: str, turn: int, now: float) -> None:
+        """A side has said a session when the engine refreshed it: the other side hears of it if it knows another."""
+        other = self.other(leg)
+        if session and turn < _MOST_TURNS and streams(session) != streams(other.origin.standing):
+            other.news = News(session, turn + 1, now)
 
     # --- time ---
 

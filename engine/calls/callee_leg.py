@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from engine.authorization.reason import ANSWER, Reason
 from engine.calls.board import Board
 from engine.calls.capabilities import ALLOW_LINES, RELIABLE, REQUIRE_LINES, SUPPORTED_LINES, TIMER, required
+from engine.calls.challenged import without_credentials
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import content_type, reason_line
+from engine.calls.header_lines import content_type, early_media_line, reason_line
 from engine.calls.hiding import SESSION_TYPE, Crossing, Unacceptable, cause_of, crossing_of
 from engine.calls.leg import MOST_EARLY_DIALOGS, Leg
 from engine.calls.session import SessionOrigin
@@ -74,9 +75,7 @@ class CalleeLeg(Leg):
 
     __slots__ = (
         "_acks",
-        "_authorization",
         "_cancel_headers",
-        "_credentials",
         "_early",
         "_invite",
         "_offered_reliable",
@@ -95,13 +94,11 @@ class CalleeLeg(Leg):
         self._acks: Acks = {}
         self._cancel_headers: str | None = None  # of the CANCEL, once the call is over for this INVITE
         self._provisional = False
-        self._credentials = outward.credentials
-        self._authorization = ""  # the line that the INVITE went out with
+        self.credentials = outward.credentials
         self._early: dict[str, CalleeEarly] = {}
         abilities = crossing.abilities
         options = abilities.supported | abilities.required
         self._offered_reliable = bool(options & RELIABLE)
-        media = f"P-Early-Media: {abilities.early_media}\r\n" if abilities.early_media else ""
         body = self.origin.write(crossing.session)
         request = OutgoingRequest(
             "INVITE",
@@ -112,7 +109,7 @@ class CalleeLeg(Leg):
             1,
             crossing.max_forwards,
             headers=f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[options | TIMER]}"
-            f"{REQUIRE_LINES[abilities.required]}{self.wish()}Accept: {SESSION_TYPE}\r\n{media}"
+            f"{REQUIRE_LINES[abilities.required]}{self.wish()}Accept: {SESSION_TYPE}\r\n{early_media_line(abilities)}"
             f"{outward.headers}{content_type(body)}",
             body=body,
         )
@@ -129,8 +126,8 @@ class CalleeLeg(Leg):
 
     @property
     def responded(self) -> bool:
-        """True once anything came back, be it 100."""
-        return self._provisional
+        """True once anything came back, be it 100 or a challenge."""
+        return self._provisional or self._invite.request.cseq > 1
 
     # --- in ---
 
@@ -211,6 +208,12 @@ class CalleeLeg(Leg):
 
     # --- within ---
 
+    def speaks(self, early: str) -> bool:
+        """Whether an early dialog is still one: no more once another fork has answered, or after a challenge, with
+        which the INVITE began anew."""
+        tag = early[len(self.tag) :]
+        return tag in self._early if self.dialog is None else tag == self.dialog.remote_tag
+
     def dialog_of(self, early: str) -> tuple[Dialog, SessionOrigin]:
         if early and self.dialog is None:
             known = self._early.get(early[len(self.tag) :])
@@ -249,6 +252,7 @@ class CalleeLeg(Leg):
         if not headers:
             return False
         self._early = {}
+        self._provisional = False  # its CANCEL would be another one
         self._invite.user = UNHEARD
         self._invite = self.board.endpoint.send_invite(
             replace(request, cseq=request.cseq + 1, headers=headers), self.flow, self, now
@@ -261,17 +265,18 @@ class CalleeLeg(Leg):
         if not wished or not least < shortest <= _LONGEST_INTERVAL_S:
             return ""  # what it was offered is long enough for what it says
         self.shortest = shortest
-        return headers.replace(wished, self.wish())
+        headers = headers.replace(wished, self.wish())
+        if self.authorizer is None:
+            return headers
+        return self.authorizer.line("INVITE", self._invite.request.uri) + without_credentials(headers)
 
     def _with_credentials(self, response: Response, request: OutgoingRequest) -> str:
         challenge = challenge_of(response)
-        credentials = self._credentials
+        credentials = self.credentials
         if challenge is None or credentials is None or (self.authorizer is not None and not challenge.stale):
             return ""  # the same credentials would be refused again
-        before = self._authorization
         self.authorizer = Authorizer(challenge, credentials, self.board.identifiers.token())
-        self._authorization = self.authorizer.line("INVITE", request.uri)
-        return self._authorization + request.headers.removeprefix(before)
+        return self.authorizer.line("INVITE", request.uri) + without_credentials(request.headers)
 
     def _late_answers(self) -> LateAnswers:
         invite = self._invite

@@ -16,7 +16,7 @@ from engine.calls.capabilities import (
     required,
 )
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import RETRY_SOON, content_type, reason_line
+from engine.calls.header_lines import RETRY_SOON, content_type, early_media_line, reason_line
 from engine.calls.hiding import Crossing
 from engine.calls.leg import MOST_EARLY_DIALOGS, Leg
 from engine.calls.reliable import EarlyDialog, Progress, Reliable
@@ -71,10 +71,14 @@ class CallerLeg(Leg):
         return True
 
     def holds_answer(self, early: str) -> bool:
-        """True while a reliable provisional response with a session waits for its PRACK in that early dialog: no 2xx
-        before that (RFC 3262 section 3)."""
+        """True while a reliable provisional response with a session waits for its PRACK in that early dialog, or for
+        its turn: no 2xx before that (RFC 3262 section 3)."""
         known = self._early.get(early)
-        return known is not None and known.waiting is not None and known.waiting.with_session
+        if known is None or known.waiting is None:
+            return False
+        return known.waiting.with_session or any(
+            later.rseq and later.crossing.session for later in known.queue
+        )
 
     def settled(self, early: str) -> bool:
         """True when the first offer has been answered in this early dialog, or after the answer."""
@@ -218,6 +222,7 @@ class CallerLeg(Leg):
                 early.waiting.stop()
             self.board.legs.pop(early.dialog.local_tag, None)
         self._early = {}
+        self._late = None  # it knows this leg
         super().close()
 
     # --- within ---
@@ -230,14 +235,13 @@ class CallerLeg(Leg):
         crossing = progress.crossing
         abilities = crossing.abilities
         body = known.origin.write(crossing.session)
-        media = f"P-Early-Media: {abilities.early_media}\r\n" if abilities.early_media else ""
         return self.board.endpoint.respond(
             self.transaction,
             progress.status,
             now,
             tag=known.dialog.local_tag,
             headers=f"{self._record_routes}{self.contact}{ALLOW_LINES[abilities.methods]}"
-            f"{SUPPORTED_LINES[abilities.supported]}{lines}{media}{content_type(body)}",
+            f"{SUPPORTED_LINES[abilities.supported]}{lines}{early_media_line(abilities)}{content_type(body)}",
             body=body,
         )
 

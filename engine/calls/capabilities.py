@@ -19,6 +19,7 @@ UPDATE: Final = 2
 INFO: Final = 4
 
 CROSSING_OPTIONS: Final = RELIABLE | PRECONDITION
+EVERY_METHOD: Final = PRACK | UPDATE | INFO
 
 _OPTIONS: Final = {"100rel": RELIABLE, "timer": TIMER, "precondition": PRECONDITION}
 _METHODS: Final = {"PRACK": PRACK, "UPDATE": UPDATE, "INFO": INFO}
@@ -80,5 +81,5 @@ SUPPORTED_LINES: Final = _lines("Supported", _OPTIONS, [])
 """The Supported line for a set of option tags, "" for none."""
 REQUIRE_LINES: Final = _lines("Require", _OPTIONS, [])
 """The Require line for a set of option tags, "" for none."""
-ALLOW: Final = ALLOW_LINES[PRACK | UPDATE | INFO]
+ALLOW: Final = ALLOW_LINES[EVERY_METHOD]
 """All that the engine speaks."""

@@ -42,7 +42,8 @@ class Conversation:
         endpoint = call.board.endpoint
         reinvite = self.reinvite
         if not call.talking:
-            endpoint.respond(transaction, 491 if call.answered else 481, now)
+            # Also while the callee's answer waits for the caller's PRACK.
+            endpoint.respond(transaction, 481 if call.over else 491, now)
         elif reinvite is not None:
             # The same side again before its first is through: 500; the other side at the same time: 491.
             self._turn_down(transaction, reinvite.asker is leg and not reinvite.answered, now)
@@ -65,7 +66,7 @@ class Conversation:
     ) -> None:
         """An UPDATE with an offer came in on `leg`; `early` names its early dialog, "" after the answer."""
         call = self._call
-        if call.over:
+        if call.over or call.lost(early):
             call.board.endpoint.respond(transaction, 481, now)
             return
         if early:
@@ -98,12 +99,14 @@ class Conversation:
     ) -> None:
         """The caller's PRACK to a response that the callee's side wants to have acknowledged. Its session answers
         an offer, or is one (RFC 3262 5)."""
-        if self._call.over:
+        if self._call.over or self._call.lost(early):
             self._call.board.endpoint.respond(transaction, 481, now)
             return
         headers = f"RAck: {rseq} {self._call.invite_cseq} INVITE\r\n"
         passage = self._begin(leg, transaction, crossing, early, NO_TERMS, now)
-        if crossing.session and self.offer is None and not self._call.offer_is_late:
+        # With a late offer, the first one answers the callee's.
+        offers = not self._call.offer_is_late or self._call.settled(early)
+        if crossing.session and offers and self.offer is None:
             self.offer = passage
         passage.ask("PRACK", headers, "", now)
 
@@ -118,9 +121,10 @@ class Conversation:
         now: float,
     ) -> None:
         """An INFO."""
-        if self._call.over or not (early or self._call.answered):
+        if self._call.over or self._call.lost(early):
             self._call.board.endpoint.respond(transaction, 481, now)
-        elif len(self._passages) >= _MOST_PASSAGES:
+        elif len(self._passages) >= _MOST_PASSAGES or not (early or self._call.answered):
+            # The callee's answer may be waiting for the caller's PRACK.
             self._call.board.endpoint.respond(transaction, 500, now, headers=RETRY_SOON)
         else:
             self._begin(leg, transaction, crossing, early, NO_TERMS, now).ask("INFO", headers, body, now)
@@ -131,6 +135,11 @@ class Conversation:
             self._passages.remove(passage)
         if self.offer is passage:
             self.offer = None
+
+    def settle(self, now: float) -> None:
+        """The call is answered: what was on its way in other early dialogs has come too late."""
+        for passage in self._passages[:]:
+            passage.drop_if_lost(now)
 
     def abort(self, now: float) -> None:
         """The call ends: whatever is open is answered, so that nobody waits for it."""

@@ -15,7 +15,7 @@ from engine.calls.capabilities import CROSSING_OPTIONS, methods, required, suppo
 from engine.numbering.numbers import RealNumber, parse_real
 from engine.sip.headers import MalformedHeader, NameAddr
 from engine.sip.info_body import INFO_TYPES, masked_info
-from engine.sip.message import Message, Request
+from engine.sip.message import Message, Request, Response
 from engine.sip.multipart import MalformedMultipart, only_part
 from engine.sip.sdp import MalformedSdp, masked_session
 from engine.sip.uri import MalformedUri, SipUri, parse_uri
@@ -83,9 +83,12 @@ class Unacceptable(Exception):
 
 
 def crossing_of(message: Message) -> Crossing:
-    """What crosses of a request or response. Raises Unacceptable for a body that must not be ignored."""
+    """What crosses of a request or response. Raises Unacceptable for a body that must not be ignored, and for an
+    INVITE that would not take an answer."""
     fields = message.fields
     crossing = Crossing()
+    if "accept" in fields and not _takes_sessions(message):
+        raise Unacceptable(406)
     if message.body:
         crossing.session = _session(message)
     if "allow" in fields or "supported" in fields or "require" in fields or "p-early-media" in fields:
@@ -160,6 +163,18 @@ def validity(request: Request) -> int | None:
 def dialled_text(request: Request) -> str:
     """The user part or telephone number of the Request-URI, "" for none."""
     return _user(request.uri)
+
+
+def _takes_sessions(message: Message) -> bool:
+    """False for an INVITE whose Accept leaves out session descriptions (RFC 3261 20.1, 21.4.7)."""
+    if (
+        message.value("accept") == SESSION_TYPE
+        or message.cseq_method != "INVITE"
+        or isinstance(message, Response)
+    ):
+        return True
+    ranges = [value.partition(";")[0].strip().lower() for value in message.values("accept")]
+    return any(one in (SESSION_TYPE, "application/*", "*/*") for one in ranges)
 
 
 def _abilities(message: Message) -> Abilities:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.calls.board import Board
 from engine.calls.capabilities import methods
-from engine.calls.refresh import Refresh
+from engine.calls.refresh import News, Refresh
 from engine.calls.session_timer import SessionTimer, agreed, terms_of, wish
 from engine.sip.message import Request, Response
 from engine.sip.timers import NEVER
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 class KeptAlive:
     """What a leg is built on. `methods` are those that the far end has said it allows; `timer` runs from the answer on;
-    `refreshing` is a refresh of ours that is on its way; `shortest` the Min-SE that the far end has asked for."""
+    `refreshing` is a refresh of ours that is on its way, `news` what the next is to tell; `shortest` the Min-SE that
+    the far end has asked for."""
 
-    __slots__ = ("board", "call", "methods", "refreshing", "shortest", "timer")
+    __slots__ = ("board", "call", "methods", "news", "refreshing", "shortest", "timer")
 
     def __init__(self, board: Board, call: Call) -> None:
         self.board = board
@@ -27,17 +28,20 @@ class KeptAlive:
         self.methods = 0
         self.timer: SessionTimer | None = None
         self.refreshing: Refresh | None = None
+        self.news: News | None = None
         self.shortest = 0
 
     @property
     def due(self) -> float:
-        """When something is to be done about the session's timer."""
-        return NEVER if self.timer is None else self.timer.due
+        """When something is to be done about the session."""
+        due = NEVER if self.timer is None else self.timer.due
+        return due if self.news is None else min(due, self.news.due)
 
     def negotiate(self, request: Request, now: float) -> str:
         """Takes up the timer that a re-INVITE or UPDATE of theirs asks for; the lines for its 2xx."""
         terms = terms_of(request, self.board.settings)
         self.run_timer(terms.timer, now)
+        self.call.rearm()
         return terms.lines
 
     def wish(self) -> str:
@@ -60,14 +64,21 @@ class KeptAlive:
             timer.restart(now)
 
     def on_due(self, now: float) -> None:
-        """The engine's turn to refresh; or nobody has, and the far end is gone."""
-        timer = self.timer
-        if timer is None:
+        """The engine's turn to refresh, or to tell what is new; or nobody has refreshed, and the far end is gone."""
+        news, timer = self.news, self.timer
+        negotiating = self.call.negotiating  # perhaps their refresh, which the other side has to answer first
+        if news is not None and now >= news.due:
+            if self.refreshing is None and not negotiating and not self.call.refreshing and self.may_ask:
+                self.news = None
+                self.refreshing = self.begin_refresh(news, now)
+            else:
+                news.due = now + Refresh.PATIENCE_S
+        if timer is None or now < timer.due:
             return
-        if not timer.ours or now >= timer.over_at:
+        if now >= timer.over_at or not (timer.ours or negotiating):
             self.call.expired(now)
-        elif self.refreshing is None and not self.call.negotiating and self.may_ask:
-            self.refreshing = self.begin_refresh(now)
+        elif timer.ours and self.refreshing is None and not negotiating and self.may_ask:
+            self.refreshing = self.begin_refresh(None, now)
         else:
             timer.postpone(now + Refresh.PATIENCE_S)
 
@@ -76,7 +87,7 @@ class KeptAlive:
         """False while the far end still owes something to an INVITE of its own."""
         raise AssertionError("the leg knows")
 
-    def begin_refresh(self, now: float) -> Refresh:
+    def begin_refresh(self, news: News | None, now: float) -> Refresh:
         raise AssertionError("the leg sends it")
 
     @property
@@ -89,4 +100,4 @@ class KeptAlive:
         if self.refreshing is not None:
             self.refreshing.abandon(now)
             self.refreshing = None
-        self.timer = None
+        self.timer = self.news = None

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 
 from engine.calls.acceptance import Acceptance, Acknowledged, Farewell, Parting
 from engine.calls.board import Board, extensions_refused
-from engine.calls.capabilities import ALLOW, ALLOW_LINES, SUPPORTED_LINES, TIMER, methods
+from engine.calls.capabilities import (
+    ALLOW,
+    ALLOW_LINES,
+    EVERY_METHOD,
+    PRECONDITION,
+    SUPPORTED_LINES,
+    TIMER,
+    methods,
+)
+from engine.calls.challenged import CHALLENGES, Challenged, anew
 from engine.calls.events import CallEvent, Event
-from engine.calls.header_lines import content_type, reason_line
+from engine.calls.header_lines import content_type, early_media_line, reason_line, require_line
 from engine.calls.hiding import (
     SESSION_TYPE,
     Abilities,
@@ -23,14 +32,14 @@ from engine.calls.hiding import (
     info_of,
 )
 from engine.calls.kept_alive import KeptAlive
-from engine.calls.refresh import Refresh
+from engine.calls.refresh import News, Refresh
 from engine.calls.session import SessionOrigin
 from engine.calls.session_timer import too_short
 from engine.sip.dialog import Dialog
-from engine.sip.digest import Authorizer
+from engine.sip.digest import Authorizer, Credentials, challenge_of
 from engine.sip.flow import Flow
 from engine.sip.grammar import METHODS
-from engine.sip.message import Request
+from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.transactions.invite_client import InviteClient
 from engine.sip.transactions.transaction import ClientUser, ServerTransaction
@@ -42,13 +51,14 @@ MOST_EARLY_DIALOGS = 16  # of one INVITE, so that a callee's side cannot fill th
 
 
 class Leg(KeptAlive):
-    """`dialog` is None until there is one; `flow` is where this side last sent from; `authorizer` answers for us once
-    the far end has challenged us."""
+    """`dialog` is None until there is one; `flow` is where this side last sent from; `credentials` are what we answer
+    challenges with, None for nothing, `authorizer` does so once there was one."""
 
     __slots__ = (
         "acceptance",
         "authorizer",
         "contact",
+        "credentials",
         "dialog",
         "flow",
         "origin",
@@ -64,6 +74,7 @@ class Leg(KeptAlive):
         self.dialog: Dialog | None = None
         self.acceptance: Acceptance | None = None
         self.authorizer: Authorizer | None = None
+        self.credentials: Credentials | None = None
 
     @property
     def is_caller(self) -> bool:
@@ -113,6 +124,8 @@ class Leg(KeptAlive):
                 endpoint.respond(transaction, 200, now, headers=f"{ALLOW}Accept: {SESSION_TYPE}\r\n")
         elif method not in ("PRACK", "UPDATE", "INFO"):
             endpoint.respond(transaction, 405 if method in METHODS else 501, now, headers=ALLOW)
+        elif self.call.over:
+            endpoint.respond(transaction, 481, now)  # the BYE is on its way
         elif extensions_refused(self.board, transaction, request, now):
             return
         elif request.max_forwards == 0:
@@ -157,7 +170,7 @@ class Leg(KeptAlive):
             now,
             tag=tag,
             headers=f"{lines}{self.contact}{ALLOW_LINES[abilities.methods]}"
-            f"{SUPPORTED_LINES[abilities.supported | TIMER]}{content_type(session)}",
+            f"{SUPPORTED_LINES[abilities.supported | TIMER]}{require_line(abilities)}{content_type(session)}",
             body=session,
         )
         self.acceptance = Acceptance(self, data, transaction.flow, cseq, owner, now)
@@ -168,9 +181,11 @@ class Leg(KeptAlive):
         """Sends the 200 to a PRACK, UPDATE or INFO of this side."""
         _, origin = self.dialog_of(early)
         body = origin.write(crossing.session)
-        headers = f"{lines}{content_type(body)}"
+        abilities = crossing.abilities
+        media = early_media_line(abilities) if early else ""
+        headers = f"{lines}{require_line(abilities)}{media}{content_type(body)}"
         if transaction.method == "UPDATE":
-            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{headers}"
+            headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{headers}"
         self.board.endpoint.respond(transaction, 200, now, headers=headers, body=body)
 
     def reinvite(self, crossing: Crossing, user: ClientUser, now: float) -> InviteClient:
@@ -183,14 +198,17 @@ class Leg(KeptAlive):
     def may_ask(self) -> bool:
         return self.acceptance is None
 
-    def begin_refresh(self, now: float) -> Refresh:
-        return Refresh(self, now)
+    def begin_refresh(self, news: News | None, now: float) -> Refresh:
+        return Refresh(self, news, now)
 
-    def refresh(self, with_update: bool, user: ClientUser, now: float) -> InviteClient | None:
-        """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4)."""
+    def refresh(self, with_update: bool, session: str, user: ClientUser, now: float) -> InviteClient | None:
+        """Sends UPDATE without a session, or a re-INVITE with the last one unchanged (RFC 4028 7.4) where there is none
+        to be told."""
+        abilities = Abilities(methods=self.call.other(self).methods)
         if not with_update:
-            return self._reinvite(self.origin.again(), Abilities(), 70, user, now)
-        headers = f"{self.contact}{ALLOW}{SUPPORTED_LINES[TIMER]}{self.wish()}"
+            body = self.origin.write(session) if session else self.origin.again()
+            return self._reinvite(body, abilities, 70, user, now)
+        headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[TIMER]}{self.wish()}"
         dialog = self._confirmed()
         self._ask(dialog.request("UPDATE", headers), dialog, user, now)
         return None
@@ -208,12 +226,16 @@ class Leg(KeptAlive):
         """Sends a PRACK, UPDATE or INFO of the other side in this side's dialog; `headers` and `body` are those of
         its kind, where it brings no session."""
         dialog, origin = self.dialog_of(early)
+        abilities = crossing.abilities
         if crossing.session:
             body = origin.write(crossing.session)
-            headers += content_type(body)
+            headers += require_line(abilities) + content_type(body)
+        if early:
+            headers += early_media_line(abilities)
         if method == "UPDATE":
-            lines = "" if early else f"{SUPPORTED_LINES[TIMER]}{self.wish()}"
-            headers = f"{self.contact}{ALLOW_LINES[crossing.abilities.methods]}{lines}{headers}"
+            options = abilities.supported & PRECONDITION
+            lines = SUPPORTED_LINES[options] if early else f"{SUPPORTED_LINES[options | TIMER]}{self.wish()}"
+            headers = f"{self.contact}{ALLOW_LINES[abilities.methods]}{lines}{headers}"
         self._ask(dialog.request(method, headers, body, crossing.max_forwards), dialog, user, now)
 
     def acknowledge(self, cseq: int, crossing: Crossing) -> tuple[bytes, Flow]:
@@ -221,7 +243,7 @@ class Leg(KeptAlive):
         dialog = self._confirmed()
         body = self.origin.write(crossing.session)
         request = dialog.ack(cseq, content_type(body), body, crossing.max_forwards)
-        self._authorize(request)
+        self.authorize(request)
         return self.board.endpoint.send_ack(request, dialog.target_flow), dialog.target_flow
 
     def hang_up(self, cause: int, now: float) -> None:
@@ -257,6 +279,34 @@ class Leg(KeptAlive):
         """Forgets the leg: whatever comes for it from now on is unknown."""
         self.board.legs.pop(self.tag, None)
 
+    # --- challenges (RFC 3261 22) ---
+
+    def authorize(self, request: OutgoingRequest) -> None:
+        """Adds the credentials, once they have been asked for."""
+        if self.authorizer is not None:
+            request.headers += self.authorizer.line(request.method, request.uri)
+
+    def takes_up(self, response: Response) -> bool:
+        """Takes up the challenge of a 401 or 407; False where there is nothing new to answer it with."""
+        challenge, credentials = challenge_of(response), self.credentials
+        if challenge is None or credentials is None:
+            return False
+        if self.authorizer is not None and self.authorizer.nonce == challenge.nonce:
+            return False
+        self.authorizer = Authorizer(challenge, credentials, self.board.identifiers.token())
+        return True
+
+    def invite_anew(
+        self, sent: InviteClient, response: Response, user: ClientUser, now: float
+    ) -> InviteClient | None:
+        """A re-INVITE once more after a challenge; None where that is no use."""
+        if response.status not in CHALLENGES or not self.takes_up(response):
+            return None
+        dialog = self._confirmed()
+        request = anew(sent.request, dialog)
+        self.authorize(request)
+        return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
+
     # --- within ---
 
     def dialog_of(self, early: str) -> tuple[Dialog, SessionOrigin]:
@@ -274,7 +324,7 @@ class Leg(KeptAlive):
             headers = f"Content-Type: {kind}\r\n" if body else ""
             conversation.pass_on(self, transaction, crossing, early, headers, body, now)
             return
-        crossing = crossing_of(request)
+        crossing = self.call.within_trust(crossing_of(request))
         if request.method == "PRACK":
             self.on_prack(transaction, request, crossing, early, now)
             return
@@ -288,7 +338,8 @@ class Leg(KeptAlive):
             conversation.updated(self, transaction, request, crossing, early, now)
         else:
             lines = "" if early else self.negotiate(request, now)
-            self.grant(transaction, Crossing(), early, lines, now)
+            said = EVERY_METHOD if early else self.call.other(self).methods
+            self.grant(transaction, Crossing(abilities=Abilities(methods=said)), early, lines, now)
 
     def on_prack(
         self, transaction: ServerTransaction, request: Request, crossing: Crossing, early: str, now: float
@@ -323,20 +374,19 @@ class Leg(KeptAlive):
     ) -> InviteClient:
         dialog = self._confirmed()
         headers = (
-            f"{self.contact}{ALLOW_LINES[abilities.methods]}{SUPPORTED_LINES[abilities.supported | TIMER]}"
+            f"{self.contact}{ALLOW_LINES[abilities.methods]}"
+            f"{SUPPORTED_LINES[abilities.supported & PRECONDITION | TIMER]}{require_line(abilities)}"
             f"{self.wish()}{content_type(body)}"
         )
         request = dialog.request("INVITE", headers, body, max_forwards)
-        self._authorize(request)
+        self.authorize(request)
         return self.board.endpoint.send_invite(request, dialog.target_flow, user, now)
 
     def _ask(self, request: OutgoingRequest, dialog: Dialog, user: ClientUser, now: float) -> None:
-        self._authorize(request)
+        self.authorize(request)
+        if self.credentials is not None:
+            user = Challenged(self, dialog, request, user)
         self.board.endpoint.send_request(request, dialog.target_flow, user, now)
-
-    def _authorize(self, request: OutgoingRequest) -> None:
-        if self.authorizer is not None:
-            request.headers += self.authorizer.line(request.method, request.uri)
 
     def _confirmed(self) -> Dialog:
         dialog = self.dialog

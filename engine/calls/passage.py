@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.authorization.reason import Reason
 from engine.calls.hiding import Crossing, Unacceptable, crossing_of
+from engine.calls.refresh import News
 from engine.calls.session_timer import Terms
 from engine.sip.message import Response
 from engine.sip.timers import Timed
@@ -70,9 +71,15 @@ class Passage(Timed):
 
     def on_response(self, response: Response, now: float) -> None:
         status = response.status
-        if status < 200:
+        if not self._open:
+            if 200 <= status < 300:
+                self._undo(now)
+            return
+        if status < 200 or self.drop_if_lost(now):
             return
         if status >= 300:
+            if self._crossing.session:
+                self._asked.dialog_of(self._early)[1].take_back()
             self._fail(500 if status in OWN_LEG or status < 400 else status, status in (408, 481), now)
             return
         method = self._transaction.method
@@ -80,11 +87,12 @@ class Passage(Timed):
             dialog, _ = self._asked.dialog_of(self._early)
             dialog.refresh_target(response.contact, dialog.flow)
             if not self._early:
+                self._asked.news = self.asker.news = None
                 self._asked.settle(response, now)
                 self.asker.run_timer(self._terms.timer, now)
                 self._call.rearm()
         try:
-            crossing = crossing_of(response) if method != "INFO" else Crossing()
+            crossing = self._call.within_trust(crossing_of(response)) if method != "INFO" else Crossing()
         except Unacceptable:
             # The asked side has changed its session to one that cannot be masked: neither side can go on.
             self._fail(500, False, now)
@@ -95,7 +103,7 @@ class Passage(Timed):
 
     def on_timeout(self, now: float) -> None:
         self._fail(504, True, now)
-        if not self._early:
+        if not self._early and self._transaction.method != "PRACK":
             self._call.expired(now)
 
     def on_transport_error(self, now: float) -> None:
@@ -104,9 +112,25 @@ class Passage(Timed):
     def wake(self, now: float) -> None:
         self._fail(504, False, now)
 
+    def drop_if_lost(self, now: float) -> bool:
+        """True when the early dialog that it belongs to is none any more."""
+        lost = self._call.lost(self._early)
+        if lost:
+            self._fail(481, False, now)
+        return lost
+
     def abort(self, now: float) -> None:
         """The call has ended before it was answered (RFC 3261 15.1.2)."""
         self._fail(487, False, now)
+
+    def _undo(self, now: float) -> None:
+        """The asker has been told 504 and keeps its session; the asked side has taken up the new one after all, so it
+        hears of the old one again."""
+        asked = self._asked
+        if self._crossing.session and not self._early and self._call.talking:
+            asked.origin.take_back()
+            asked.news = News(asked.origin.standing, 1, now)
+            self._call.rearm()
 
     def _fail(self, status: int, gone: bool, now: float) -> None:
         if not self._close():

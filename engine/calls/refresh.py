@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engine.calls.capabilities import UPDATE
-from engine.calls.hiding import Crossing
+from engine.calls.hiding import Crossing, Unacceptable, crossing_of
 from engine.calls.session_timer import shortest_of
 from engine.sip.flow import Flow
 from engine.sip.message import Response
@@ -16,17 +17,34 @@ if TYPE_CHECKING:
 _LONGEST_S: Final = 7 * 86_400
 
 
+@dataclass(slots=True)
+class News:
+    """What the other side has made of its session when the engine refreshed it, for this side to hear of at `due`.
+    `turn` counts such news, which each side may answer with a new session in turn."""
+
+    session: str
+    turn: int
+    due: float
+
+
 class Refresh:
-    """One request. What becomes of it: a new timer, another try, or, with 408, 481 and silence, the call's end."""
+    """One request. What becomes of it: a new timer, another try, or, with 408, 481 and silence, the call's end.
+
+    A far end that answers with another session than it had has changed what the other side knows of it. That side is
+    told, by a refresh with this session instead of the last one.
+    """
 
     PATIENCE_S: Final = 2.0  # until the next try, where something else is going on
 
-    __slots__ = ("_acknowledgement", "_invite", "_leg")
+    __slots__ = ("_acknowledgement", "_challenged", "_invite", "_leg", "_news")
 
-    def __init__(self, leg: Leg, now: float) -> None:
+    def __init__(self, leg: Leg, news: News | None, now: float) -> None:
         self._leg = leg
+        self._news = news
+        self._challenged = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
-        self._invite = leg.refresh(bool(leg.methods & UPDATE), self, now)
+        with_update = news is None and bool(leg.methods & UPDATE)
+        self._invite = leg.refresh(with_update, "" if news is None else news.session, self, now)
 
     @property
     def with_session(self) -> bool:
@@ -42,18 +60,35 @@ class Refresh:
         status = response.status
         leg = self._leg
         if status < 200:
+            if leg.refreshing is not self:
+                self.abandon(now)  # the call has ended before it: no other timer runs for it
             return
         if status < 300:
             self._on_success(response, now)
             return
-        timer = leg.timer
-        if leg.refreshing is not self or timer is None:
+        if leg.refreshing is not self:
             return
+        if self._invite is not None and not self._challenged:
+            self._challenged = True
+            again = leg.invite_anew(self._invite, response, self, now)
+            if again is not None:
+                self._invite = again
+                return
         leg.refreshing = None
+        news, timer = self._news, leg.timer
+        if news is not None:
+            leg.origin.take_back()
         if status in (408, 481):
             leg.call.expired(now)
         elif status == 491:
-            timer.postpone(now + self._back_off())
+            until = now + self._back_off()
+            if news is not None:
+                news.due = until
+                leg.news = news
+            elif timer is not None:
+                timer.postpone(until)
+        elif timer is None:
+            return
         elif status == 422 and timer.interval < (shortest := shortest_of(response)) <= _LONGEST_S:
             timer.interval = leg.shortest = shortest
             timer.postpone(now)
@@ -72,6 +107,8 @@ class Refresh:
     def on_transport_error(self, now: float) -> None:
         leg = self._leg
         leg.refreshing = None
+        if self._news is not None:
+            leg.origin.take_back()
         if leg.timer is not None:
             leg.timer.postpone(now + self.PATIENCE_S)
             leg.call.rearm()
@@ -89,6 +126,13 @@ class Refresh:
         if leg.dialog is not None:
             leg.dialog.refresh_target(response.contact, leg.dialog.flow)
         leg.settle(response, now)
+        if self._invite is not None and response.body:
+            try:
+                session = crossing_of(response).session
+            except Unacceptable:
+                session = ""  # nothing of it could be told
+            turn = 0 if self._news is None else self._news.turn
+            leg.call.told(leg, session, turn, now)
         leg.call.rearm()
 
     def _back_off(self) -> float:

@@ -38,9 +38,11 @@ class Reinvite(Timed):
         "_asked",
         "_call",
         "_cancelled",
+        "_challenged",
         "_client",
         "_conversation",
         "_cseq",
+        "_offered",
         "_responded",
         "_state",
         "_terms",
@@ -70,9 +72,11 @@ class Reinvite(Timed):
         self._state = State.ASKED
         self._responded = False
         self._cancelled = False
+        self._challenged = False
         self._timed_out = False
         self._acknowledgement: tuple[bytes, Flow] | None = None
         self._terms = terms_of(request, call.board.settings)
+        self._offered = crossing.session != ""
         transaction.user = self
         if asker.dialog is not None:
             asker.dialog.refresh_target(request.contact, transaction.flow)
@@ -99,7 +103,7 @@ class Reinvite(Timed):
             self._responded = True
         elif status < 300:
             self._on_success(response, now)
-        else:
+        elif not self._asked_anew(response, now):
             if status == 487 and self._timed_out:
                 status = 504
             self._fail(500 if status in OWN_LEG or status < 400 else status, now)
@@ -148,6 +152,18 @@ class Reinvite(Timed):
 
     # --- within ---
 
+    def _asked_anew(self, response: Response, now: float) -> bool:
+        """True where the asked side wanted credentials first, once."""
+        if self._challenged or self._cancelled or self._state != State.ASKED:
+            return False
+        self._challenged = True
+        again = self._asked.invite_anew(self._client, response, self, now)
+        if again is None:
+            return False
+        self._client = again
+        self._responded = False
+        return True
+
     def _on_success(self, response: Response, now: float) -> None:
         if self._acknowledgement is not None:
             self._call.board.endpoint.send_again(*self._acknowledgement)
@@ -171,6 +187,7 @@ class Reinvite(Timed):
         self._state = State.ANSWERED
         self._call.board.endpoint.wheel.drop(self)
         self._transaction.user = None
+        self._asked.news = self.asker.news = None
         self._asked.settle(response, now)
         self.asker.run_timer(self._terms.timer, now)
         self._call.rearm()
@@ -182,6 +199,8 @@ class Reinvite(Timed):
     def _fail(self, status: int, now: float) -> None:
         if self._state != State.ASKED:
             return
+        if self._offered:
+            self._asked.origin.take_back()
         self._transaction.user = None
         self._call.board.endpoint.respond(self._transaction, status, now)
         self._close()

@@ -102,6 +102,8 @@ class Switchboard:
             return self._turn_away_attempt(trunk, flow, crowded, now)
         if trunk is None:
             return 403, ""
+        if not trunk.enabled and request.method == "OPTIONS":
+            return 503, self._retry_after()  # who asks before he calls shall call elsewhere
         if crowded:
             self.board.tally.overload("transactions")
             return 503, self._retry_after()
@@ -298,10 +300,11 @@ class Switchboard:
         record.out_trunk = trunk.name
         if translation.remembers_caller and attempt.caller is not None:
             self.board.last_callers.remember(binding.id, attempt.caller, utc)
+        shown = f"<sip:{translation.shown.on_wire(trunk.number_format)}@{self.board.advertise}>"
         outward = Outward(
             user=translation.callee.on_wire(trunk.number_format),
-            shown=f"<sip:{translation.shown.on_wire(trunk.number_format)}@{self.board.advertise}>",
-            headers="",
+            shown=shown,
+            headers=f"P-Asserted-Identity: {shown}\r\n" if trunk.assert_identity else "",
             trunk=trunk.name,
             credentials=_credentials(trunk),
         )

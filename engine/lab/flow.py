@@ -57,9 +57,10 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """flow.toml. `calls` 0: one for each line of calls.csv. `rate`: calls a second. `hold_ms`: SIPp's -d, the
     length of every <pause/>. `patience_s`: how long the callee may go on after the caller. `sipp`: more options
     for SIPp on both sides. `settings`: dotted keys of the configuration for this flow's engine; {callee_host} in
-    them is where the lab has put the callee. `record`: fields of every call's record; "" stands for null.
-    `recorded` false: what the caller sends leaves no record. `own_engine`: no other flow runs on its engine.
-    `order`: where it stands in the lab."""
+    them is where the lab has put the callee; `environment`: the engine's, for secrets, which stand in no
+    configuration. `record`: fields of every call's record; "" stands for null. `recorded` false: what the caller
+    sends leaves no record of its own; `summed`: attempts that are summed up, by reason. `own_engine`: no other
+    flow runs on its engine. `order`: where it stands in the lab."""
 
     proves: str = ""
     order: int = 1000
@@ -74,8 +75,10 @@ class FlowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     callee_transport: Transport = "udp"
     sipp: list[str] = []
     settings: dict[str, Value] = {}
+    environment: dict[str, str] = {}
     network: Network | None = None
     recorded: bool = True
+    summed: dict[str, int] = {}
     own_engine: bool = False
     record: dict[str, Value] = {}
 
@@ -133,6 +136,10 @@ class Flow:
         """The flow's settings as `--set` wants them (JSON's scalars and lists are TOML's), {callee_host} still in
         them."""
         return tuple(f"{key}={json.dumps(value)}" for key, value in sorted(self.file.settings.items()))
+
+    def on_a_good_network(self) -> Flow:
+        """The same flow without its bad network."""
+        return replace(self, file=msgspec.structs.replace(self.file, network=None))
 
     def scaled(self, rate: float | None, calls: int | None, hold_s: float | None) -> Flow:
         """The same flow with another rate, number of calls or hold time, and time enough for it."""

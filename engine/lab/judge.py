@@ -44,6 +44,17 @@ def is_of_flow(record: Record, flow: Flow) -> bool:
     return match is not None and match.group(1) == flow.name
 
 
+def is_sum(record: Record) -> bool:
+    """True for a record of what was refused unseen: it has no call, and comes within a second."""
+    return record.get("a_call_id") is None
+
+
+def attempts_of(record: Record) -> int:
+    """How many attempts the record stands for."""
+    attempts = record.get("attempts")
+    return attempts if isinstance(attempts, int) else 0
+
+
 def judge(
     flow: Flow,
     caller: SippResult,
@@ -67,10 +78,19 @@ def judge(
         start_line = stray[0].split(b"\r\n")[0].decode(errors="replace")
         problems.append(f"{len(stray)} messages reached the callee's side, first: {start_line}")
         passed = 0
+    of_calls = [record for record in records if not is_sum(record)]
     if flow.file.recorded:
-        passed = min(passed, _look_at_records(verdict, flow, records))
-    elif records:
-        problems.append(f"there are {len(records)} records of calls that leave none")
+        passed = min(passed, _look_at_records(verdict, flow, of_calls))
+    elif of_calls:
+        problems.append(f"there are {len(of_calls)} records of calls that leave none")
+        passed = 0
+    summed: Counter[str] = Counter()
+    for record in records:
+        if is_sum(record):
+            summed[str(record.get("reason"))] += attempts_of(record)
+    verdict.reasons.update(summed)
+    if summed != Counter(flow.file.summed):
+        problems.append(f"summed up are {dict(summed)}, not {flow.file.summed}")
         passed = 0
     verdict.passed = passed
     if len(problems) > _MOST_PROBLEMS:

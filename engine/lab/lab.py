@@ -51,7 +51,7 @@ class Lab:
         LabUnusable, SippMissing, BadScenario. Nothing is left running, however it ends."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        run = _Run(self, Places(self.place), _stints(flows, self.place))
+        run = _Run(self, Places(self.place), stints_of(flows, self.place))
         lanes = min(len(run.stints), self.engines if run.places.several else 1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -64,11 +64,27 @@ class Lab:
 
 
 @dataclass(slots=True)
-class _Stint:
+class Stint:
     """What one engine is started for. Stints of the same settings share their flows: who is free takes the next."""
 
     overrides: tuple[str, ...]
     flows: deque[Flow]
+
+
+def stints_of(flows: Sequence[Flow], place: Place) -> deque[Stint]:
+    """Flows by the overrides that their engine needs, those first that take longest."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Flow]] = {}
+    for flow in flows:
+        alone = flow.name if flow.file.own_engine or flow.file.environment else ""
+        groups.setdefault((alone, _overrides(flow, place)), []).append(flow)
+    stints: list[tuple[float, Stint]] = []
+    for (_, overrides), group in groups.items():
+        longest_first = sorted(group, key=lambda flow: -flow.expected_s)
+        stint = Stint(overrides, deque(longest_first))
+        longest = max(flow.expected_s for flow in group) + len(group)
+        stints += [(longest, stint)] * -(-len(group) // _FLOWS_AN_ENGINE)
+    stints.sort(key=lambda entry: -entry[0])
+    return deque(stint for _, stint in stints)
 
 
 @dataclass(slots=True)
@@ -77,7 +93,7 @@ class _Run:
 
     lab: Lab
     places: Places
-    stints: deque[_Stint]
+    stints: deque[Stint]
     outcomes: list[Outcome] = field(default_factory=list)
     _started: int = 0
 
@@ -92,7 +108,7 @@ class _Run:
                 finally:
                     self.places.give_back(place)
 
-    async def _serve(self, stint: _Stint, place: Place) -> None:
+    async def _serve(self, stint: Stint, place: Place) -> None:
         lab = self.lab
         self._started += 1
         name = "engine" if self._started == 1 else f"engine-{self._started}"
@@ -111,6 +127,7 @@ class _Run:
             data_dir=data_dir,
             log=lab.folder / f"{name}.log",
             processes=lab.processes,
+            environment=flow.file.environment,
         )
         command = ["--config", str(lab.config)]
         for override in (*overrides, f"data_dir={json.dumps(str(data_dir))}"):
@@ -127,35 +144,21 @@ class _Run:
                 lab.watch,
                 lab.processes,
             )
-            await self._play(sides, flow)
-            while stint.flows:
-                await self._play(sides, stint.flows.popleft())
+            while await self._passed(sides, flow) and stint.flows:
+                flow = stint.flows.popleft()
         finally:
             status = await engine.stop()
         if status != 0:
             raise EngineFailed(f"the engine's exit status is {status}\n{engine.last_words()}")
+        if stint.flows:
+            self.stints.append(stint)  # what a failed flow has left unfinished must not meet the next one
 
-    async def _play(self, sides: Sides, flow: Flow) -> None:
+    async def _passed(self, sides: Sides, flow: Flow) -> bool:
         outcome = await sides.play(flow)
         sides.engine.check_alive()
         self.outcomes.append(outcome)
         self.lab.done(outcome)
-
-
-def _stints(flows: Sequence[Flow], place: Place) -> deque[_Stint]:
-    """Flows by the overrides that their engine needs, those first that take longest."""
-    groups: dict[tuple[str, tuple[str, ...]], list[Flow]] = {}
-    for flow in flows:
-        alone = flow.name if flow.file.own_engine else ""
-        groups.setdefault((alone, _overrides(flow, place)), []).append(flow)
-    stints: list[tuple[float, _Stint]] = []
-    for (_, overrides), group in groups.items():
-        longest_first = sorted(group, key=lambda flow: -flow.expected_s)
-        stint = _Stint(overrides, deque(longest_first))
-        longest = max(flow.expected_s for flow in group) + len(group)
-        stints += [(longest, stint)] * -(-len(group) // _FLOWS_AN_ENGINE)
-    stints.sort(key=lambda entry: -entry[0])
-    return deque(stint for _, stint in stints)
+        return outcome.passed
 
 
 def _overrides(flow: Flow, place: Place) -> tuple[str, ...]:

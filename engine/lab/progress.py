@@ -20,8 +20,8 @@ _MOST_NAMES = 4
 class Progress:
     """Hears of every flow what it measures and what came of it. To standard error."""
 
-    def __init__(self, flows: int, quiet: bool) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+    def __init__(self, flows: int, quiet: bool, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, quiet=quiet)
         self._flows = flows
         self._running: dict[str, tuple[Flow, Figures]] = {}
         self._ended = 0
@@ -66,9 +66,10 @@ class Progress:
     def _show(self) -> None:
         names = list(self._running)
         more = len(names) - _MOST_NAMES
-        running = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        running = (": " if names else "") + ", ".join(names[:_MOST_NAMES])
+        running += f" and {more} more" if more > 0 else ""
         failed = f", {self._failed} did not pass" if self._failed else ""
-        self._spinner.update(text=f"{self._ended} of {self._flows} flows done{failed}: {running}")
+        self._spinner.update(text=f"{self._ended} of {self._flows} flows done{failed}{running}")
         loads = [pair for pair in self._running.values() if pair[0].file.load]
         self._live.update(Group(self._spinner, *(_load_table(flow, figures) for flow, figures in loads)))
 
@@ -102,8 +103,8 @@ def _load_rows(flow: Flow, figures: Figures) -> list[tuple[str, str]]:
         ("up", str(figures.up)),
         ("failed", str(figures.failed)),
         ("ASR", asr),
-        ("PDD", " / ".join(f"{pdd[name]:g}" for name in pdd) + f" ms ({' / '.join(pdd)})"),
+        (f"PDD {' / '.join(pdd)}", " / ".join(f"{pdd[name]:g}" for name in pdd) + " ms"),
         ("CPU per call", f"{figures.cpu_us_per_call:.0f} µs ({figures.cpu_share:.0%} of a core)"),
         ("memory", f"{figures.memory / 1e6:.0f} MB"),
-        ("retransmissions", str(figures.retransmissions)),
+        ("retransmissions", f"{figures.retransmissions} by SIPp, {figures.sent_again} by the engine"),
     ]

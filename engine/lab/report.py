@@ -19,6 +19,7 @@ from engine.lab.progress import load_line
 from engine.lab.sides import Outcome
 
 _SHOWN_NUMBERS = 2
+_CALLEES_MESSAGES = "uas_messages.log"
 _FILE_COLUMNS = 120  # when what is printed does not go to a terminal
 
 
@@ -71,15 +72,16 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 def print_next_steps(outcomes: Sequence[Outcome], config: Path) -> None:
     """Where to look next."""
-    first = next((outcome for outcome in outcomes if outcome.flow.has_callee), outcomes[0])
-    messages = (
-        "uas_messages.log, as the callee's phone saw them" if first.flow.has_callee else "uac_messages.log"
+    first = next(
+        (outcome for outcome in outcomes if (outcome.folder / _CALLEES_MESSAGES).is_file()), outcomes[0]
     )
+    seen = first.folder / _CALLEES_MESSAGES
+    messages = f"{seen}, as the callee's phone saw them" if seen.is_file() else first.folder
     good = sum(outcome.passed for outcome in outcomes)
     mask700 = _own_command()
     lines = [
         f"{good} of {len(outcomes)} flows passed. Where to look next:",
-        f"  the messages of a flow   {first.folder}/{messages}",
+        f"  the messages of a flow   {messages}",
         f"  its scenario             {first.flow.folder}/, and how to write one: sipp_scenarios/README.md",
         f"  one flow again           {mask700} lab NAME; all names: {mask700} lab --list",
         f"  some load                {mask700} lab load --rate 300 --calls 3000 --hold 2",
@@ -124,6 +126,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "problems": verdict.problems,
         "asr": None if figures.asr is None else round(figures.asr, 5),
         "retransmissions": figures.retransmissions,
+        "engine_retransmissions": figures.sent_again,
         "pdd_ms": quantiles(figures.pdd_ms),
         "cpu_us_per_call": round(figures.cpu_us_per_call, 1),
         "memory_bytes": figures.memory,

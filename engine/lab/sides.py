@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.lab.engine_process import Engine
 from engine.lab.figures import Figures, Meter
 from engine.lab.flow import CALLEE, CALLER, CALLS, Flow
-from engine.lab.judge import Verdict, call_id_pattern, is_of_flow, judge
+from engine.lab.judge import Verdict, attempts_of, call_id_pattern, is_of_flow, is_sum, judge
 from engine.lab.network import BadNetwork, behind
 from engine.lab.place import LabUnusable, Place
 from engine.lab.processes import Processes
@@ -105,21 +105,32 @@ class Sides:
             standings = [callee.standing for callee in callees]
             now = asyncio.get_running_loop().time
             meter = Meter(caller.standing, standings, self.engine, now(), self.engine.usage())
+            again_before = await self._sent_again(flow)
             while not await caller.finished(_PROGRESS_S):
                 self.engine.check_alive()
-                self.watch(flow, meter.read(now()))
+                again = await self._sent_again(flow)
+                self.watch(flow, meter.read(now(), again - again_before))
             patient_until = now() + flow.file.patience_s
             for callee in callees:
                 await callee.finished(max(0.0, patient_until - now()))
-        return results.pop("caller"), results, meter.read(now())
+            again = await self._sent_again(flow)
+        return results.pop("caller"), results, meter.read(now(), again - again_before)
+
+    async def _sent_again(self, flow: Flow) -> int:
+        return await self.engine.retransmissions() if flow.file.load else 0
 
     async def _records_of(self, flow: Flow, since: int) -> list[Record]:
         """The flow's records, waiting a little for the last of them: a record is complete when its call is."""
         wanted = flow.calls if flow.file.recorded else 0
+        summed = sum(flow.file.summed.values())
         deadline = asyncio.get_running_loop().time() + _RECORD_PATIENCE_S
         while True:
-            found = [record for record in self.records.of_calls_since(since) if is_of_flow(record, flow)]
-            if len(found) >= wanted or asyncio.get_running_loop().time() > deadline:
+            records = self.records.of_calls_since(since)
+            sums = [record for record in records if is_sum(record)]
+            found = [record for record in records if is_of_flow(record, flow)]
+            enough = len(found) >= wanted and sum(attempts_of(record) for record in sums) >= summed
+            found += sums
+            if enough or asyncio.get_running_loop().time() > deadline:
                 return found
             if await self.engine.ended_within(_LOOK_S):
                 return found

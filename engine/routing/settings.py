@@ -23,7 +23,8 @@ class TrunkSettings:
     `name` is a metric label and the word in records. `peers`: IP networks (or single addresses) that may
     originate on it. `next_hops`: tried in order. `prefixes`: which callees it takes, E.164 with or without
     `+`, or the 700 prefixes of another carrier; "" takes every real number. `trust_identity`:
-    P-Asserted-Identity is believed. `number_format`: "national" or "e164". `symmetric`: responses over UDP
+    P-Asserted-Identity is believed. `assert_identity`: the shown 700 number goes to it as P-Asserted-Identity too, not
+    as From alone (RFC 3325). `number_format`: "national" or "e164". `symmetric`: responses over UDP
     always go to the source port.
 
     `probe_interval_s`: a next hop that no call has heard of for so long is asked with OPTIONS, 0 never;
@@ -41,6 +42,7 @@ class TrunkSettings:
     next_hops: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
     trust_identity: bool = False
+    assert_identity: bool = False
     number_format: str = "national"
     enabled: bool = True
     symmetric: bool = False

@@ -46,6 +46,7 @@ class Trunk:
         self.next_hops = tuple([known.get(str(hop), hop) for hop in hops])
         self.prefixes = tuple([prefix_digits(prefix) for prefix in settings.prefixes])
         self.trust_identity = settings.trust_identity
+        self.assert_identity = settings.assert_identity
         self.number_format = settings.number_format
         self.symmetric = settings.symmetric
         self.username = settings.username

@@ -74,6 +74,11 @@ class Authorizer:
         self._cnonce = cnonce
         self._count = 0
 
+    @property
+    def nonce(self) -> str:
+        """Of the challenge that it answers."""
+        return self._challenge.nonce
+
     def line(self, method: str, uri: str) -> str:
         """The Authorization or Proxy-Authorization line of a request, with its CRLF."""
         challenge, credentials = self._challenge, self._credentials

@@ -56,7 +56,7 @@ class SipSettings:
     tcp_message_timeout_s: int = 30
     tcp_ping_s: int = 95  # RFC 5626 4.4.1; a quiet connection to a next hop is pinged, 0: never
     receive_buffer_bytes: int = 8 * 1024 * 1024
-    batch_ms: int = 10  # under traffic UDP sockets are read that often, 0: as soon as there is something
+    batch_ms: int = 20  # under traffic UDP sockets are read that often, 0: as soon as there is something
 
     def listen_addresses(self) -> list[ListenAddress]:
         """`listen`, parsed; `check` has proved that it can be."""

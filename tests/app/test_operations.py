@@ -91,8 +91,10 @@ def test_a_disabled_trunk_drains() -> None:
     row = operator.set_trunk("pstn", False)
     assert (row["state"], row["enabled"], row["enabled_by"]) == ("draining", False, "operator")
     assert (row["calls_in"], row["calls_out"]) == (1, 1)
+    asked = scene.alice.options()
     refused = scene.dial()
     assert refused.status == 403
+    assert asked.status == 503
     assert refused.heard.responses[-1].value("reason") == "Q.850;cause=21"
     assert call.reinvite()
     scene.run(0.5)

@@ -128,6 +128,10 @@ async def test_hang_up_with_any_mistake_changes_nothing_and_names_each(tmp_path:
         problems = [(await engine.said("configuration: not reloaded"))["problem"] for _ in range(2)]
         assert "unknown key" in problems[0]
         assert "trunks.pstn.max_calls" in problems[1]
+        (tmp_path / "engine.toml").write_text(good + 'username = "u"\npassword_file = "/nowhere"\n')
+        engine.signal(signal.SIGHUP)
+        unreadable = (await engine.said("configuration: not reloaded"))["problem"]
+        assert unreadable == "trunks.pstn.password_file: /nowhere: No such file or directory"
         (tmp_path / "engine.toml").write_text(good.replace('prefixes = [""]', 'prefixes = ["", "70010"]'))
         engine.signal(signal.SIGHUP)  # the table's numbers would be that carrier's
         assert "belongs to trunk pstn" in (await engine.said("bad row"))["reason"]

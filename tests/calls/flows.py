@@ -179,6 +179,69 @@ def refreshed(scene: Scene) -> None:
     call.hang_up()
 
 
+def refused_requests(scene: Scene) -> None:
+    """What is not carried through, from both sides: refused on its leg, whatever it says."""
+    call, callee = scene.talk()
+    for side in (call, callee):
+        fill = side.phone.canaries.fill
+        for method in ("REFER", "MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER", "INVENTED"):
+            side.send(
+                method,
+                fill("Refer-To: <sip:{n}@{c}.example>\r\nContent-Type: text/plain\r\n"),
+                fill("{c} {n}"),
+            )
+            scene.run(0.1)
+    call.hang_up()
+
+
+def never_pracked(scene: Scene) -> None:
+    """Reliable ringing, the answer, and no PRACK at all; then one of a fork that has lost."""
+    call = scene.dial(headers="Supported: 100rel\r\n")
+    callee = scene.ringing
+    for fork in ("one", "two"):
+        callee.ring(180, headers="Require: 100rel\r\nRSeq: 9\r\n", fork=fork)
+        scene.run(0.2)
+    lost = call.heard.responses[1]
+    callee.answer(fork="two")
+    scene.run(0.2)
+    call.send("PRACK", f"RAck: {lost.value('rseq')} {call.cseq} INVITE\r\n")
+    scene.run(0.2)
+    call.hang_up()
+
+
+def lost_in_a_fork(scene: Scene) -> None:
+    """UPDATEs of both sides are on their way in the one fork when the other answers."""
+    call = scene.dial(headers="Supported: 100rel\r\n")
+    callee = scene.ringing
+    for fork in ("two", "one"):
+        callee.ring(183, scene.bob.session(), headers="Require: 100rel\r\nRSeq: 9\r\n", fork=fork)
+        scene.run(0.2)
+        learn_early_dialog(call)
+        sequence = call.heard.responses[-1].value("rseq")
+        call.send("PRACK", f"RAck: {sequence} 11 INVITE\r\n", scene.alice.session(port=4002))
+        scene.run(0.2)
+    call.send("UPDATE", scene.alice.contact(), scene.alice.session(port=4004))
+    callee.local = f"{callee.invite.value('to')};tag={callee.forks['one']}"
+    callee.send("UPDATE", scene.bob.contact(), scene.bob.session(port=4006))
+    callee.answer(fork="two")
+    scene.run(0.5)
+    call.hang_up()
+
+
+def ended_in_between(scene: Scene) -> None:
+    """One side hangs up while UPDATE, INFO, a re-INVITE and the engine's own refresh are on their way."""
+    call = scene.dial(headers="Supported: timer\r\nSession-Expires: 600;refresher=uas\r\n")
+    callee = scene.ringing
+    callee.answer()
+    scene.run(1)
+    scene.alice.on_reinvite = lambda asked: None
+    call.send("INFO")
+    call.send("UPDATE", scene.alice.contact(), scene.alice.session(port=4004))
+    callee.reinvite()
+    scene.run(300)
+    callee.hang_up()
+
+
 def learn_early_dialog(call: PhoneCall) -> None:
     """Lets the caller speak in the early dialog of the last provisional response."""
     response = call.heard.responses[-1]
@@ -194,5 +257,6 @@ FLOWS: dict[str, Callable[[Scene], None]] = {
         *(answered, answered_and_left_by_callee, late_offer, forked, busy, refused_with_body, redirected),
         *(challenged, cancelled, cancelled_while_answered, never_answered, silent, unacknowledged),
         *(talked_too_long, hung_up_early, stranger, reliable, updated, refreshed),
+        *(never_pracked, lost_in_a_fork, ended_in_between, refused_requests),
     )
 }

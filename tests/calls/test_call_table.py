@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -12,13 +11,10 @@ from hypothesis import strategies as st
 from engine.calls.call import TABLE, Call
 from engine.calls.call_state import State
 from engine.calls.events import CallEvent, Event
-from engine.calls.settings import CallSettings
-from engine.numbering.binding import Found, Model
-from tests.simulation.engine import SimulatedEngine, pstn
+from engine.numbering.binding import Found
+from tests.simulation.ends import BODY, Ends
 from tests.simulation.phone_call import PhoneCall
-from tests.simulation.scene import ALICE, HOPS, A, B, Scene, X
-from tests.simulation.stranger import Stranger
-from tests.simulation.world import World
+from tests.simulation.scene import Scene, X
 
 # --- every event in every state ---
 
@@ -142,112 +138,6 @@ def test_the_table_is_complete_and_ends() -> None:
 
 # --- any sequence ---
 
-SETTINGS = CallSettings(ring_timeout_s=100, max_duration_s=90, first_response_s=2)
-BODY = "v=0\r\no=x 1 1 IN IP4 h\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
-SDP = "Content-Type: application/sdp"
-
-
-class Ends:
-    """Two ends that keep to no rule: the caller and two next hops, whose every message is written by hand."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.engine = SimulatedEngine(self.world, [pstn(*HOPS[:2])], SETTINGS)
-        self.engine.table.later = []
-        self.engine.table.add(Model.AXB, X, A, B)
-        self.caller = Stranger(self.world, ALICE)
-        self.hops = [Stranger(self.world, address) for address in HOPS[:2]]
-        self.invites = 0
-        self.cseq = 1
-        self.invited_at = 0.0
-        self.branches = 0
-
-    # the caller
-
-    def invite(self, again: bool = False) -> None:
-        """An INVITE; each new one is an attempt, with a Call-ID of its own. The old one is repeated only while its
-        transaction must still be there: T4 after an ACK it would be an attempt of its own."""
-        if not again or self.world.now > self.invited_at + 4:
-            self.invites += 1
-            self.cseq = 1
-            self.invited_at = self.world.now
-        self.caller.request(
-            "INVITE", SDP, branch=f"z9hG4bKi{self.invites}", call_id=f"c{self.invites}", body=BODY
-        )
-
-    def cancel(self) -> None:
-        self.caller.request(
-            "CANCEL", branch=f"z9hG4bKi{self.invites}", call_id=f"c{self.invites}", contact=False
-        )
-
-    def within(self, method: str, offer: bool = False) -> None:
-        """Something in the dialog of the caller's last answer, as far as there is one."""
-        to = next(
-            (_value(text, "To") for text in reversed(self.caller.heard) if "SIP/2.0 1" not in text[:9]),
-            "<sip:x@y>;tag=none",
-        )
-        self.branches += 1
-        if method != "ACK":
-            self.cseq += 1
-        self.caller.request(
-            method,
-            *([SDP] if offer else []),
-            branch=f"z9hG4bKw{self.branches}",
-            call_id=f"c{max(1, self.invites)}",
-            cseq=1 if method == "ACK" else self.cseq,
-            to=to,
-            body=BODY if offer else "",
-        )
-
-    def acknowledge_failure(self) -> None:
-        self.caller.request(
-            "ACK", branch=f"z9hG4bKi{self.invites}", call_id=f"c{self.invites}", contact=False
-        )
-
-    # the callee's side
-
-    def respond(self, hop: int, method: str, status: int, fork: str = "a", body: str = "") -> None:
-        """Any answer to the last request of that method."""
-        heard = [text for text in self.hops[hop].heard if text.startswith(f"{method} ")]
-        if heard:
-            lines = [SDP] if body else []
-            host, port = self.hops[hop].address
-            lines.append(f"Contact: <sip:hop@{host}:{port}>")
-            self.hops[hop].answer(heard[-1], status, *lines, tag=fork, body=body)
-
-    def from_callee(self, hop: int, method: str, fork: str = "a") -> None:
-        heard = [text for text in self.hops[hop].heard if text.startswith("INVITE ")]
-        if heard:
-            self.branches += 1
-            to = _value(heard[-1], "To")
-            self.hops[hop].request(
-                method,
-                branch=f"z9hG4bKh{self.branches}",
-                from_=to if ";tag=" in to else f"{to};tag={fork}",
-                to=_value(heard[-1], "From"),
-                call_id=_value(heard[-1], "Call-ID"),
-                cseq=self.branches,
-            )
-
-    # the engine's own world
-
-    def look_up(self, found: bool) -> None:
-        assert self.engine.table.later is not None
-        if self.engine.table.later:
-            ticket, binding = self.engine.table.later.pop(0)
-            ticket.then(binding if found else None, self.world.now)
-
-    def end(self) -> None:
-        for record_id in list(self.engine.board.calls)[:1]:
-            self.engine.switchboard.end_call(record_id, self.world.now)
-
-
-def _value(text: str, name: str) -> str:
-    match = re.search(rf"^{name}: (.*)\r$", text, re.MULTILINE)
-    assert match is not None, text
-    return match[1]
-
-
 FORKS = ("a", "b")
 ACTIONS: dict[str, Callable[[Ends], None]] = {
     "INVITE": Ends.invite,
@@ -303,35 +193,8 @@ BEGINNINGS: list[list[str]] = [
 )
 @given(st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(sorted(ACTIONS)), max_size=14))
 def test_any_sequence_keeps_the_invariants(beginning: list[str], rest: list[str]) -> None:
-    """One END record for each attempt, a START for exactly the answered ones, no fault, and nothing left."""
     ends = Ends()
     for name in beginning + rest:
         ACTIONS[name](ends)
         ends.world.run(0.02)
-    while ends.engine.table.later:
-        ends.look_up(True)
-    ends.world.run(400)
-    engine = ends.engine
-    if engine.faults:
-        raise engine.faults[0]
-    records = engine.records.ends
-    assert len(records) == ends.invites
-    assert len({record.record_id for record in records}) == len(records)
-    answered = {record.record_id for record in records if record.answer_time is not None}
-    assert {record.record_id for record in engine.records.starts} == answered
-    assert len(engine.records.starts) == len(answered)
-    assert engine.board.calls == {}
-    assert engine.board.legs == {}
-    assert engine.endpoint.attempts_claimed == 0
-    assert engine.endpoint.transactions_active == 0
-    assert engine.next_deadline > 1e17
-    finals = [
-        text
-        for text in ends.caller.heard
-        if re.match(r"SIP/2\.0 [2-6]", text) and re.search(r"^CSeq: 1 INVITE\r$", text, re.MULTILINE)
-    ]
-    assert len({_value(text, "Call-ID") for text in finals}) == ends.invites  # each got a final answer
-    for text in [text for hop in ends.hops for text in hop.heard]:
-        assert A not in text
-    for text in ends.caller.heard:
-        assert B not in text
+    ends.check()

@@ -44,7 +44,11 @@ def test_nothing_crosses_in_any_flow(flow: str, transport: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "flow", ["answered", "busy", "cancelled", "redirected", "answered_and_left_by_callee"]
+    "flow",
+    [
+        *("answered", "busy", "cancelled", "redirected", "answered_and_left_by_callee"),
+        *("reliable", "updated", "refreshed", "refused_requests"),
+    ],
 )
 @pytest.mark.parametrize("row", ROWS)
 def test_no_row_crosses(row: str, flow: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from engine.authorization.gate import Policy
 from engine.numbering.binding import Model
 from engine.sip.headers import NameAddr, Via
+from tests.simulation.by_hand import ByHand, sdp
 from tests.simulation.phone_call import PhoneCall
 from tests.simulation.scene import ALICE, BOB, HOPS, A, B, Scene, X
 from tests.simulation.world import ENGINE
@@ -73,6 +74,22 @@ def test_numbers_are_written_as_the_trunk_wants_them(number_format: str, callee:
     assert header(invite, "From").startswith(f"<sip:{shown}@{ENGINE[0]}>;tag=")
     scene.ringing.reject(486)
     scene.finish()
+
+
+@pytest.mark.parametrize(("style", "number"), [("national", X), ("e164", f"+86{X}")])
+def test_a_trunk_that_wants_it_gets_the_700_number_asserted(style: str, number: str) -> None:
+    """As From, without a display name, whatever the caller's side asserts or keeps private."""
+    call = ByHand(trunk={"assert_identity": True, "number_format": style})
+    invite = call.dial(f'P-Asserted-Identity: "Li" <sip:{A}@a.example>', "Privacy: id", offer=sdp(4000))
+    (asserted,) = [line for line in invite.split("\r\n") if line.startswith("P-Asserted-Identity")]
+    assert asserted == f"P-Asserted-Identity: <sip:{number}@127.0.0.9>"
+    assert header(invite, "From").startswith(f"<sip:{number}@127.0.0.9>;tag=")
+    assert A not in invite
+    assert "Privacy" not in invite
+    call.ring(486)
+    plain = ByHand()
+    assert "P-Asserted-Identity" not in plain.dial(offer=sdp(4000))
+    plain.ring(486)
 
 
 def test_contacts_are_the_engine_with_an_opaque_user() -> None:

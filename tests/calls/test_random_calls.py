@@ -16,7 +16,7 @@ from tests.simulation.world import Conditions
 
 CALLS_A_BLOCK = 100
 BLOCKS = 8
-SETTINGS = CallSettings(ring_timeout_s=40, max_duration_s=120, first_response_s=2)
+SETTINGS = CallSettings(ring_timeout_s=40, max_duration_s=120, first_response_s=2, session_expires_s=90)
 
 
 class Plan:
@@ -44,7 +44,11 @@ class Plan:
 
     def play(self) -> CallRecord:
         scene, chance = self.scene, self.random
-        call = scene.alice.call(X, offer=chance.choice((None, None, "")))
+        headers = "Supported: 100rel, timer\r\n" if chance.random() < 0.6 else ""
+        if chance.random() < 0.7:
+            headers += "Session-Expires: 90;refresher=uas\r\n"  # else it promises to refresh, and never does
+        call = scene.alice.call(X, offer=chance.choice((None, None, "")), headers=headers)
+        call.auto_prack = chance.random() < 0.95
         if chance.random() < 0.1:
             call.auto_ack = False  # its user agent is broken: it never acknowledges
         if chance.random() < 0.35:
@@ -67,7 +71,8 @@ class Plan:
         forks = chance.choice((("",), ("",), ("one", "two"), ("one", "two", "three")))
         for _ in range(chance.randrange(4)):
             time += chance.expovariate(1.0)
-            self.ring_at(call, time, chance.choice((180, 183)), chance.choice(forks))
+            reliably = chance.random() < 0.4
+            self.ring_at(call, time, chance.choice((180, 183)), chance.choice(forks), reliably)
         time += chance.expovariate(0.4)
         decision = chance.random()
         if decision < 0.65:
@@ -79,9 +84,19 @@ class Plan:
             status = chance.choice((404, 408, 480, 486, 487, 488, 500, 503, 600, 603, 302, 407))
             at(time, lambda: call.reject(status))
 
-    def ring_at(self, call: PhoneCall, time: float, status: int, fork: str) -> None:
+    def ring_at(self, call: PhoneCall, time: float, status: int, fork: str, reliably: bool) -> None:
         session = call.phone.session() if status == 183 else ""
-        self.scene.world.at(time, lambda: None if call.over else call.ring(status, session, fork))
+        ring = call.ring_reliably if reliably else call.ring
+        self.scene.world.at(time, lambda: None if call.over else ring(status, session, fork))
+
+    def ask_at(self, call: PhoneCall, time: float, method: str) -> None:
+        phone = call.phone
+        body = phone.session(port=4008) if method == "UPDATE with a session" else ""
+        headers = "" if method == "INFO" else phone.contact()
+        self.scene.world.at(
+            time,
+            lambda: None if call.over or not call.confirmed else call.send(method.split()[0], headers, body),
+        )
 
     def reinvite_at(self, call: PhoneCall, time: float, session: str | None) -> None:
         self.scene.world.at(time, lambda: call.reinvite(session))
@@ -90,7 +105,8 @@ class Plan:
         self.scene.world.at(time, lambda: None if call.over or not call.confirmed else call.send("OPTIONS"))
 
     def answer_at(self, call: PhoneCall, time: float, fork: str) -> None:
-        self.scene.world.at(time, lambda: call.answer(fork=fork))
+        headers = "Session-Expires: 90;refresher=uac\r\n" if self.random.random() < 0.7 else ""
+        self.scene.world.at(time, lambda: call.answer(fork=fork, headers=headers))
 
     def talk(self, call: PhoneCall, time: float = 0.0) -> None:
         """Now and then a change of the session, a CANCEL of that, OPTIONS, and in the end perhaps BYE."""
@@ -103,6 +119,9 @@ class Plan:
                 at(time + chance.random(), call.cancel_reinvite)
             if chance.random() < 0.2:
                 self.options_at(call, time + chance.random())
+            if chance.random() < 0.4:
+                method = chance.choice(("UPDATE", "UPDATE with a session", "INFO"))
+                self.ask_at(call, time + chance.random(), method)
         if chance.random() < 0.6:
             at(time + chance.expovariate(0.2), call.hang_up)
 

@@ -312,3 +312,53 @@ def test_a_reminder_needs_no_second_session() -> None:
     assert reminder != progress
     assert (header(reminder, "RSeq"), body(reminder)) == ("", "")
     call.ring(486)
+
+
+@pytest.mark.parametrize("answer", [0, 200, 481])
+def test_a_prack_after_the_answer(answer: int) -> None:
+    """It crosses; what becomes of it does not end a call that is answered."""
+    call = ByHand()
+    call.dial(RELIABLE, offer=sdp(4000))
+    ringing = call.ring_reliably(180, 5)
+    ok = call.ring(200, session=sdp(5000))
+    heard = call.alice.heard.count(ringing)
+    call.ack(ok)
+    call.run(1)
+    assert call.alice.heard.count(ringing) == heard  # repeated no more
+    call.prack(ringing)
+    prack = call.bob.last("PRACK")
+    assert header(prack, "RAck").startswith("5 ")
+    if answer:
+        call.bob.answer(prack, answer)
+    call.run(40)
+    assert statuses(call, "2 PRACK") == [answer or 504]
+    call.prack(ringing)
+    assert statuses(call, "3 PRACK") == [481]
+    call.hang_up(ok)
+    expect(call.scene.record, reason="normal")
+
+
+def test_a_prack_that_comes_again_gets_the_same_answer() -> None:
+    call = ByHand()
+    call.dial(RELIABLE, offer=sdp(4000))
+    progress = call.ring_reliably(183, 5, session=sdp(5000))
+    rack = f"{header(progress, 'RSeq')} 1 INVITE"
+    for _ in range(2):
+        call.ask_a("PRACK", progress, f"RAck: {rack}", cseq=2)
+    assert len({text for text in call.bob.heard if text.startswith("PRACK")}) == 1
+    call.bob.answer(call.bob.last("PRACK"), 200)
+    call.run()
+    call.ask_a("PRACK", progress, f"RAck: {rack}", cseq=2)
+    assert statuses(call, "2 PRACK") == [200, 200]
+    call.ring(486)
+
+
+def test_no_fail_over_after_a_reliable_response() -> None:
+    call = ByHand(hops=2)
+    call.dial(RELIABLE, offer=sdp(4000))
+    progress = call.ring_reliably(183, 5, session=sdp(5000))
+    call.prack(progress)
+    call.ring(503)
+    assert statuses(call, "2 PRACK") == [487]
+    assert call.alice.last("SIP/2.0 500")
+    expect(call.scene.record, sip_status=500, reason="trunk_down")

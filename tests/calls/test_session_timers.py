@@ -177,7 +177,7 @@ def test_the_engine_refreshes_by_update_or_by_the_last_session_unchanged(with_up
                 200,
                 "Session-Expires: 600;refresher=uac",
                 *kind,
-                body="" if with_update else sdp(4000),
+                body="" if with_update else sdp(4000 if who is call.alice else 5000),
             )
         call.run(0.5)
         if not with_update:
@@ -218,7 +218,7 @@ def test_a_refresh_that_fails_otherwise_is_tried_again_as_reinvite(status: int) 
     again = heard(call.bob, "INVITE")[-1]
     assert again != call.bob.heard[0]
     call.bob.answer(
-        again, 200, "Session-Expires: 600;refresher=uac", "Content-Type: application/sdp", body=sdp(1)
+        again, 200, "Session-Expires: 600;refresher=uac", "Content-Type: application/sdp", body=sdp(5000)
     )
     call.run(200)
     assert heard(call.bob, "BYE") == []
@@ -281,3 +281,128 @@ def test_the_call_ends_while_the_engine_refreshes() -> None:
     assert call.scene.engine.board.legs == {}
     assert call.scene.engine.endpoint.transactions_active == 0
     expect(call.scene.record, reason="normal")
+
+
+@pytest.mark.parametrize("by", ["a", "b"])
+def test_an_interval_that_becomes_shorter_counts_at_once(by: str) -> None:
+    call = by_hand(1800)
+    ok = call.talk(UPDATES, "Supported: timer", answer=(UPDATES, "Session-Expires: 1800;refresher=uas"))
+    lines = ("Supported: timer", "Session-Expires: 90;refresher=uac")
+    if by == "a":
+        call.ask_a("UPDATE", ok, *lines)
+    else:
+        call.ask_b("UPDATE", *lines)
+    call.run(59)
+    assert heard(call.alice, "BYE") == []
+    call.run(3)
+    assert heard(call.alice, "BYE")
+    assert heard(call.bob, "BYE")
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_a_refresh_that_the_other_side_has_to_answer_first_is_not_too_late(succeeds: bool) -> None:
+    """A re-INVITE with which the far end refreshes came in time, but B thinks about it."""
+    call = by_hand()
+    ok = call.talk("Supported: timer", "Session-Expires: 90;refresher=uac")
+    call.run(58)
+    call.ask_a("INVITE", ok, "Supported: timer", "Session-Expires: 90;refresher=uac", session=sdp(4000))
+    call.bob.answer(call.invite, 180)
+    call.run(10)
+    assert heard(call.alice, "BYE") == []
+    if succeeds:
+        call.bob.answer(call.invite, 200, "Content-Type: application/sdp", body=sdp(5000))
+        call.run()
+        call.ack(call.alice.last("SIP/2.0 200"))
+        call.run(58)
+        assert heard(call.alice, "BYE") == []
+        call.hang_up(ok)
+    else:
+        call.bob.answer(call.invite, 488)
+        call.run(3)
+        assert heard(call.alice, "BYE")
+
+
+def test_the_far_end_may_take_over_the_refreshing_and_give_it_back() -> None:
+    """By a re-INVITE, which crosses: each leg's own refresher is what its last 2xx said."""
+    call = by_hand(600)
+    ok = call.talk("Supported: timer", UPDATES, answer=("Session-Expires: 600;refresher=uas",))
+    assert header(ok, "Session-Expires") == "600;refresher=uac"
+    call.ask_a("INVITE", ok, "Supported: timer", "Session-Expires: 600;refresher=uas", session=sdp(4000))
+    assert header(call.invite, "Session-Expires") == "600;refresher=uas"  # B's leg stays as it is
+    call.bob.answer(
+        call.invite,
+        200,
+        "Session-Expires: 600;refresher=uac",
+        "Content-Type: application/sdp",
+        body=sdp(5000),
+    )
+    call.run()
+    answer = call.alice.last("SIP/2.0 200")
+    assert header(answer, "Session-Expires") == "600;refresher=uas"
+    call.ack(answer)
+    call.run(301)
+    # Now the engine refreshes both.
+    assert header(heard(call.alice, "UPDATE")[-1], "Session-Expires") == "600;refresher=uac"
+    assert header(heard(call.bob, "INVITE")[-1], "Session-Expires") == "600;refresher=uac"
+    call.hang_up(ok)
+    call.run(70)
+
+
+@pytest.mark.parametrize(("shortest", "again"), [(900, True), (600, False), (60, False)])
+def test_a_422_to_a_refresh(shortest: int, again: bool) -> None:
+    """Once more at once, with the interval that is wanted; one that says nothing new is a failure like others."""
+    call = by_hand(600)
+    ok = call.talk(UPDATES, answer=(UPDATES,))
+    call.run(300)
+    call.alice.answer(call.alice.last("UPDATE"), 200, "Session-Expires: 600;refresher=uac")
+    call.bob.answer(call.bob.last("UPDATE"), 422, f"Min-SE: {shortest}")
+    call.run(1)
+    updates = heard(call.bob, "UPDATE")
+    assert (len(set(updates)) == 2) is again
+    if again:
+        assert header(updates[-1], "Session-Expires") == f"{shortest};refresher=uac"
+        assert header(updates[-1], "Min-SE") == str(shortest)
+    call.hang_up(ok)
+    call.run(70)
+
+
+def test_the_far_end_refreshes_by_a_reinvite_without_a_session() -> None:
+    """It crosses, as each re-INVITE: the other side offers, the answer is in the ACK."""
+    call = by_hand()
+    ok = call.talk("Supported: timer", "Session-Expires: 90;refresher=uac")
+    for turn in range(3):
+        call.run(50)
+        call.ask_a("INVITE", ok, "Supported: timer", "Session-Expires: 90;refresher=uac")
+        assert body(call.invite) == ""
+        call.bob.answer(call.invite, 200, "Content-Type: application/sdp", body=sdp(5000 + turn))
+        call.run()
+        answer = call.alice.last("SIP/2.0 200")
+        assert f"m=audio {5000 + turn}" in body(answer)
+        call.ack(answer, sdp(4000 + turn))
+        assert f"m=audio {4000 + turn}" in body(call.bob.last("ACK"))
+    assert heard(call.alice, "BYE") == []
+    call.hang_up(ok)
+
+
+def test_no_refresh_while_the_ack_of_a_reinvite_is_awaited() -> None:
+    call = by_hand(600)
+    ok = call.talk(UPDATES, answer=())
+    call.run(298)
+    call.ask_a("INVITE", ok, session=sdp(4002))
+    call.bob.answer(call.invite, 200, "Content-Type: application/sdp", body=sdp(5002))
+    call.run(5)  # the 2xx starts new intervals; the refresh of before would have been due
+    assert heard(call.alice, "UPDATE") == []
+    assert len(heard(call.bob, "INVITE")) == 2
+    call.ack(call.alice.last("SIP/2.0 200"))
+    call.hang_up(ok)
+
+
+def test_a_refresh_that_rings_after_the_end_is_forgotten_too() -> None:
+    call = by_hand(600)
+    ok = call.talk()
+    call.run(300)
+    refresh = call.alice.last("INVITE")
+    call.hang_up(ok)
+    call.alice.answer(refresh, 180)
+    call.run(70)
+    assert call.scene.engine.endpoint.transactions_active == 0

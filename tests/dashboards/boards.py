@@ -37,8 +37,14 @@ def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def queries() -> list[Query]:
-    """Of all dashboards."""
-    return [
+    """Of all dashboards: of their panels, and of what is marked in all of these."""
+    marks = [
+        Query(path.stem, f"mark {mark['name']}", "A", mark["expr"], mark["textFormat"], False)
+        for path in FILES
+        for mark in read(path)["annotations"]["list"]
+        if "expr" in mark
+    ]
+    return marks + [
         Query(
             path.stem,
             panel["title"],

@@ -115,6 +115,8 @@ class _Run:
         self._callers = callers
         self._strangers = strangers
         self._seen = Seen()
+        self._began = 0.0
+        self._enough = False  # traffic
 
     async def all(self) -> Seen:
         seen = self._seen
@@ -122,15 +124,17 @@ class _Run:
         async with asyncio.timeout(30):  # so that it has seen the counters before they move
             while not (await _query("query", query="mask700_ready == 1"))["result"]:
                 await asyncio.sleep(0.2)
+        self._began = await _now()
         traffic = asyncio.create_task(self._traffic(8.0))
         await self._reload()
         await traffic
         await self._flood()
         await self._without_disk(2.5)
-        traffic = asyncio.create_task(self._traffic(4.0))
+        traffic = asyncio.create_task(self._traffic(60.0))
         await asyncio.sleep(1)
         seen.midway = await _get(f"http://{self._settings.control.listen}/metrics")
         seen.top = await self._top()
+        self._enough = True
         await traffic
         await self._ask()
         await asyncio.to_thread(ask, self._settings, "drain")
@@ -140,7 +144,8 @@ class _Run:
         return seen
 
     async def _traffic(self, seconds: float) -> None:
-        """Each quarter of a second one call that is answered, and one of another kind."""
+        """For so long, or until there is enough: each quarter of a second one call that is answered, and one of another
+        kind."""
         others: list[tuple[str, Callable[[], Coroutine[Any, Any, int]]]] = [
             ("busy", lambda: self._callers.call(CALLER, dialled(IS_BUSY))),
             ("rejects", lambda: self._callers.call(CALLER, dialled(REJECTS))),
@@ -157,6 +162,8 @@ class _Run:
         ]
         async with asyncio.TaskGroup() as group:
             for step in range(int(seconds * 4)):
+                if self._enough:
+                    break
                 answered = self._callers.call(CALLER, dialled(ANSWERS), talk_s=0.5)
                 group.create_task(self._try("answers", answered))
                 what, other = others[step % len(others)]
@@ -214,13 +221,13 @@ class _Run:
 
     async def _ask(self) -> None:
         seen = self._seen
-        now = (await _query("query", query="time()"))["result"][0]
+        now = await _now()
         for query in queries():
             expression = _filled_in(query.expr)
             if query.instant:
                 answer = await _query("query", query=expression, time=now)
             else:
-                answer = await _query("query_range", query=expression, start=now - _WINDOW_S, end=now, step=1)
+                answer = await _query("query_range", query=expression, start=self._began, end=now, step=1)
             seen.answers[query] = answer["result"]
         for board, definition in variables():
             selector, _, label = definition.removeprefix("label_values(").removesuffix(")").rpartition(", ")
@@ -308,6 +315,11 @@ def _filled_in(expression: str) -> str:
     ):
         expression = expression.replace(variable, value)
     return expression
+
+
+async def _now() -> float:
+    """Prometheus' clock."""
+    return float((await _query("query", query="time()"))["result"][0])
 
 
 async def _query(what: str, **parameters: Any) -> Any:

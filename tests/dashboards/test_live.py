@@ -88,7 +88,10 @@ def test_answered_calls_are_counted_and_measured(seen: Seen, last: Samples) -> N
     assert total(last, f"{catalogue.TALK}_count") == answered
     assert total(last, f"{catalogue.SETUP}_count") == answered
     rang = sum(count for (what, _), count in seen.statuses.items() if what in ("rings on", "gives up"))
-    assert total(last, f"{catalogue.PDD}_count") == answered + rang
+    too_late = seen.statuses[
+        "no disk", 503
+    ]  # some of them rang and were answered when no record could be kept
+    assert answered + rang <= total(last, f"{catalogue.PDD}_count") <= answered + rang + too_late
     assert 0.05 < total(last, f"{catalogue.PDD}_sum") / (answered + rang) < 2
     assert total(last, f"{catalogue.FAILURE}_count") > 0
     assert total(last, catalogue.CALLS_BEGUN) >= answered + rang
@@ -202,7 +205,7 @@ def test_alerts_fire_and_can_be_read(seen: Seen) -> None:
     for alert in seen.alerts:
         for text in alert["annotations"].values():
             assert "<no value>" not in text
-            assert "error" not in text.lower() or "names the error" in text
+            assert "<error" not in text
             assert "{{" not in text
     assert HOST in firing["Mask700BindingReloadFailed"]["annotations"]["summary"]
 

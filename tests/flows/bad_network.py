@@ -31,12 +31,15 @@ async def run_over_bad_network(
     to_caller: Spoil | None = None,
     to_callee: Spoil | None = None,
 ) -> BadNetworkRun:
-    """Run it with its own engine, everything written below `folder`. `to_…`: changes what a party gets."""
+    """Run it with its own engine, on this network instead of its own, everything written below `folder`.
+
+    `to_…`: changes what a party gets.
+    """
     stage = Stage(callee_hop=CALLEES_DOOR)
     place = replace(Place.of(stage.settings()), callee=(stage.host, CALLEE_PORT))
     network = await BadNetwork.start(place, conditions, seed, to_caller=to_caller, to_callee=to_callee)
     try:
-        (outcome,) = await stage.lab(folder, behind(place)).run([flow])
+        (outcome,) = await stage.lab(folder, behind(place)).run([flow.on_a_good_network()])
     finally:
         await network.stop()
     return BadNetworkRun(outcome, network.callers_side, network.callees_side)

@@ -56,6 +56,11 @@ async def test_the_relays_alone_change_nothing(tmp_path: Path) -> None:
         ("axb_a_calls", with_other(b"From: <sip:700100000010001@", b"From: <sip:700100000010002@")),
         ("axb_a_calls", with_other(b"From: <sip:700", b'From: "Chen Wei" <sip:700')),
         ("cancelled", with_line(b"CANCEL", b"Reason: SIP;text=13800000001")),
+        ("prack", with_line(b"PRACK", b"Subject: leak-caller order 7")),
+        ("prack", with_other(b"RAck: 4711 ", b"RAck: 4712 ")),
+        ("update_before_answer", with_line(b"UPDATE", b"X-Any: 13800000001")),
+        ("dtmf_info", with_line(b"INFO", b"Contact: <sip:x@127.0.0.11:5060>")),
+        ("max_forwards", with_other(b"Max-Forwards: 70", b"Max-Forwards: 69")),
     ],
 )
 async def test_on_the_callees_side(flow: str, spoil: Spoil, tmp_path: Path) -> None:
@@ -73,6 +78,7 @@ async def test_on_the_callees_side(flow: str, spoil: Spoil, tmp_path: Path) -> N
         ("axb_a_calls", with_line(b"SIP/2.0 180", b"X-Any: 13800000101")),
         ("axb_a_calls", with_line(b"SIP/2.0 200", b"Contact: <sip:x@127.0.0.1:5090>")),
         ("axb_a_calls", with_other(b"SIP/2.0 180 Ringing", b"SIP/2.0 180 leak-callee Ringing")),
+        ("prack", with_line(b"SIP/2.0 183", b"X-Any: 13800000101")),
         ("busy", with_line(b"SIP/2.0 486", b"Warning: 399 x 13800000101")),
         ("stranger", with_line(b"SIP/2.0 404", b"Error-Info: <sip:13800000101@b.example>")),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,46 @@ def test_flows_of_ones_own_are_found_by_name_and_by_path(tmp_path: Path) -> None
         ("one_way", {"direction": 1}),
     ]
     assert everything_is_free()
+
+
+@pytest.mark.sipp
+@pytest.mark.slow
+@pytest.mark.xdist_group("sipp")
+def test_load_is_told_while_it_runs_and_as_json(tmp_path: Path) -> None:
+    scale = ("load", "--rate", "50", "--calls", "200", "--hold", "0.5")
+    told = lab(tmp_path, *scale)
+    assert told.returncode == 0, told.stderr
+    lines = told.stderr.splitlines()
+    assert lines[0] == "load: 200 calls, 50 a second, 0.5 s each"
+    assert re.match(r"load: calls \d+ of 200, up \d+, failed 0, ASR 100.00%, PDD .* CPU per call", lines[1])
+    assert "load: calls 200 of 200, up 0, failed 0, ASR 100.00%" in told.stdout
+    done = lab(tmp_path, *scale, "--json")
+    (load,) = json.loads(done.stdout)["flows"]
+    assert done.stderr == ""
+    assert (load["calls"], load["passed"], load["asr"]) == (200, 200, 1.0)
+    pdd = load["pdd_ms"]  # SIPp's clock has steps of 4 ms
+    assert 0 <= pdd["median"] <= pdd["p95"] <= pdd["p99"] <= pdd["max"]
+    assert load["cpu_us_per_call"] > 0
+    assert {"retransmissions", "engine_retransmissions", "memory_bytes", "seconds"} <= set(load)
+
+
+@pytest.mark.sipp
+@pytest.mark.slow
+@pytest.mark.xdist_group("sipp")
+def test_flows_run_side_by_side_and_leave_nothing(tmp_path: Path) -> None:
+    own = tmp_path / "slow"
+    own.mkdir()
+    for name in ("uac.xml", "uas.xml", "calls.csv"):
+        (own / name).write_text((ROOT / "sipp_scenarios" / "axb_a_calls" / name).read_text())
+    (own / "flow.toml").write_text('hold_ms = 1500\n[settings]\n"calls.ring_timeout_s" = 7\n')
+    done = lab(tmp_path, str(own), "no_answer", "one_way")
+    assert done.returncode == 0, done.stdout
+    logs = sorted((tmp_path / "lab").glob("engine*.log"))
+    ready = [line for log in logs for line in log.read_text().splitlines() if '"event":"ready"' in line]
+    assert len({json.loads(line)["addresses"][0] for line in ready}) == 3
+    assert "3 of 3 flows passed" in done.stdout
+    assert everything_is_free()
+    assert list(running_below(tmp_path)) == []
 
 
 @pytest.mark.sipp

@@ -197,3 +197,15 @@ def test_what_leaves_no_record_must_leave_none(flow: Flow) -> None:
 def test_only_records_of_the_flow_are_its_own(flow: Flow) -> None:
     assert is_of_flow(record(1), flow)
     assert not is_of_flow(record(1, a_call_id="leak-caller-axb_a_calls-too-1-77@127.0.0.11"), flow)
+
+
+def test_what_is_summed_up_is_counted_by_reason(flow: Flow) -> None:
+    summed = replace(flow, file=msgspec.structs.replace(flow.file, summed={"malformed": 3}))
+    sums = [record(0, a_call_id=None, reason="malformed", attempts=number) for number in (1, 2)]
+    verdict = judge(summed, side(), {"callee": callee()}, [], [record(1), *sums, record(2)])
+    assert (verdict.problems, verdict.passed) == ([], 2)
+    assert dict(verdict.reasons) == {"normal": 2, "malformed": 3}
+    assert verdict_on(summed, record(1), record(2), sums[0]).problems == [
+        "summed up are {'malformed': 1}, not {'malformed': 3}"
+    ]
+    assert verdict_on(flow, record(1), record(2), sums[0]).passed == 0

@@ -25,6 +25,8 @@ def leaks(
     for message in received:
         text = message.without_media_address()
         problems += [f"{canary} in {message.text}" for canary in sorted(canaries) if canary in text]
+        if message.method == "OPTIONS":
+            continue
         if shown not in message.value("From") and shown not in message.value("To"):
             problems.append(f"no {shown} in {message.text}")
     return problems

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 PATIENCE_S = 10.0
 _AGAIN_S = 0.02
+_LAST_WORDS = 500
 _LONGEST_LINE = 1 << 20
 
 
@@ -93,6 +94,10 @@ class PhoneSilent(AssertionError):
     """What was waited for did not happen; the text says what the phone saw."""
 
 
+class PhoneDied(RuntimeError):
+    """The phone's process has ended by itself; the text is what it said last."""
+
+
 class Phone:
     """One running phone."""
 
@@ -130,7 +135,7 @@ class Phone:
             await asyncio.wait_for(phone._ready.wait(), PATIENCE_S)
         except TimeoutError:
             await phone.stop()
-            raise PhoneSilent(Path(settings.log + ".errors").read_text(encoding="utf-8")) from None
+            raise PhoneDied(phone._last_words()) from None
         return phone
 
     async def stop(self) -> None:
@@ -146,8 +151,14 @@ class Phone:
         with suppress(asyncio.CancelledError):
             await self._reading
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP is a phone whose battery is empty; SIGCONT charges it."""
+        self._process.send_signal(number)
+
     async def do(self, what: str, call: CallView | None = None, **more: Any) -> str:
         """One command of tests/pjsua/phone.py; the call's name. Raises PhoneRefused."""
+        if self._reading.done():
+            raise PhoneDied(self._last_words())
         self._numbered += 1
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._answers[self._numbered] = answer
@@ -155,18 +166,16 @@ class Phone:
         self._write({"n": self._numbered, "do": what, **about, **more})
         return await asyncio.wait_for(answer, PATIENCE_S)
 
-    async def insist(self, what: str, call: CallView, **more: Any) -> None:
+    async def insist(self, what: str, call: CallView, **more: Any) -> str:
         """The same, again and again while the phone is busy with the last change of the call."""
         until = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             try:
-                await self.do(what, call, **more)
+                return await self.do(what, call, **more)
             except PhoneRefused:
                 if asyncio.get_running_loop().time() > until:
                     raise
                 await asyncio.sleep(_AGAIN_S)
-            else:
-                return
 
     async def call(self, uri: str) -> CallView:
         """Dial."""
@@ -187,11 +196,12 @@ class Phone:
     async def until_state(self, call: CallView, state: str, patience_s: float = PATIENCE_S) -> None:
         await self.until(call, lambda view: view.entered(state) is not None, patience_s)
 
-    async def messages(self) -> list[WireMessage]:
-        """Everything that it has sent and received so far."""
+    async def messages(self, call_id: str = "") -> list[WireMessage]:
+        """Everything that it has sent and received so far, or what belongs to one call."""
         if self._process.returncode is None:
             await self.do("write_log")
-        return messages_of(Path(self.settings.log))
+        every = messages_of(Path(self.settings.log))
+        return [message for message in every if message.call_id == call_id] if call_id else every
 
     def _incoming(self) -> list[CallView]:
         return [call for call in self.calls.values() if call.incoming]
@@ -213,6 +223,14 @@ class Phone:
             self._heard(json.loads(line))
             async with self._changed:
                 self._changed.notify_all()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(PhoneDied(self._last_words()))
+        self._answers.clear()
+
+    def _last_words(self) -> str:
+        said = Path(self.settings.log + ".errors").read_text(encoding="utf-8", errors="replace")
+        return f"{self.settings.name}: {said[-_LAST_WORDS:]}"
 
     def _heard(self, event: dict[str, Any]) -> None:
         kind = event["event"]

@@ -60,9 +60,9 @@ class Stage:
     doors: bool = False
     overrides: Sequence[str] = ()
 
-    def phone_settings(self, pair: Pair, side: int, **more: object) -> PhoneSettings:
-        """The phone of one side, 0 or 1."""
-        name = f"{('anna', 'bert')[side]}{pair.index}"
+    def phone_settings(self, pair: Pair, side: int, part: str = "", **more: object) -> PhoneSettings:
+        """The phone of one side, 0 or 1. `part`: what tells its log from those of other phones of that number."""
+        name = f"{('anna', 'bert')[side]}{pair.index}{part}"
         return PhoneSettings(
             number=pair.numbers[side],
             name=name,
@@ -140,9 +140,9 @@ class Stage:
         return self.config
 
 
-async def two_phones(stage: Stage, pair: Pair, **more: object) -> tuple[Phone, Phone]:
+async def two_phones(stage: Stage, pair: Pair, part: str = "", **more: object) -> tuple[Phone, Phone]:
     """Both phones of the pair, switched on."""
     return (
-        await Phone.start(stage.phone_settings(pair, 0, **more)),
-        await Phone.start(stage.phone_settings(pair, 1, **more)),
+        await Phone.start(stage.phone_settings(pair, 0, part, **more)),
+        await Phone.start(stage.phone_settings(pair, 1, part, **more)),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pjsua.canaries import leaks
 from tests.pjsua.phones import PhoneSettings
-from tests.pjsua.wire import WireMessage, messages_of
+from tests.pjsua.wire import WireMessage, messages_of, unanswered
 
 X = "700100000010001"
 BERT = PhoneSettings("13800002000", "robert", "127.0.5.6", 21511, 21600, "", public_host="127.0.5.7")
@@ -89,3 +89,20 @@ def test_a_log_is_read_message_by_message(tmp_path: Path) -> None:
     assert (first.sent, first.method, first.status, first.call_id) == (False, "INVITE", 0, "one")
     assert (second.sent, second.method, second.status) == (True, "INVITE", 486)
     assert second.at - first.at == pytest.approx(0.5)
+
+
+def test_what_waits_for_an_answer_is_known() -> None:
+    def said(sent: bool, first: str, cseq: str) -> WireMessage:
+        return WireMessage(0.0, sent, f"{first}\nCall-ID: one\nCSeq: {cseq}")
+
+    dialog = [
+        said(True, "INVITE sip:x SIP/2.0", "1 INVITE"),
+        said(False, "SIP/2.0 180 Ringing", "1 INVITE"),
+        said(True, "CANCEL sip:x SIP/2.0", "1 CANCEL"),
+        said(False, "SIP/2.0 200 OK", "1 CANCEL"),
+        said(True, "INFO sip:x SIP/2.0", "2 INFO"),
+        said(False, "BYE sip:x SIP/2.0", "1 BYE"),
+    ]
+    assert unanswered(dialog) == {("one", "1 INVITE")}
+    dialog += [said(False, "SIP/2.0 487 No", "1 INVITE"), said(True, "ACK sip:x SIP/2.0", "1 ACK")]
+    assert unanswered(dialog) == set()

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from engine.lab.processes import Processes
-from engine.lab.records import LabRecords
-from tests.pjsua.canaries import leaks
-from tests.pjsua.phones import CallView, Phone, PhoneRefused
-from tests.pjsua.stage import Pair, Stage, X, two_phones
+from tests.pjsua.conversation import Two, switched_on, unseen
+from tests.pjsua.phones import PhoneRefused
+from tests.pjsua.stage import Pair, Stage, X
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -24,103 +20,21 @@ pytestmark = [
 ]
 
 PAIRS = (Pair(0, "udp"), Pair(1, "tcp"))
-RECORD_PATIENCE_S = 5.0
-
-
-@dataclass(slots=True)
-class Two:
-    """Anna and Bert, who are bound to each other on X, and what they dial."""
-
-    anna: Phone
-    bert: Phone
-    uri: str
-    records: LabRecords
-
-    async def ringing(self, reverse: bool = False) -> Talk:
-        """Anna has called Bert, whose phone knows; `reverse`: the other way."""
-        caller, callee = (self.bert, self.anna) if reverse else (self.anna, self.bert)
-        known = len([call for call in callee.calls.values() if call.incoming])
-        out = await caller.call(self.uri)
-        return Talk(caller, callee, out, await callee.rung(known), self.records)
-
-    async def talking(self) -> Talk:
-        talk = await self.ringing()
-        await talk.answer()
-        return talk
-
-
-@dataclass(slots=True)
-class Talk:
-    """One call, as both phones see it."""
-
-    caller: Phone
-    callee: Phone
-    out: CallView
-    in_: CallView
-    records: LabRecords
-
-    async def answer(self) -> None:
-        await self.callee.do("answer", self.in_)
-        await self.both("confirmed")
-        await self.media("sendrecv", "sendrecv")
-
-    async def both(self, state: str) -> None:
-        await self.caller.until_state(self.out, state)
-        await self.callee.until_state(self.in_, state)
-
-    async def media(self, at_caller: str, at_callee: str) -> None:
-        await self.caller.until(self.out, lambda call: call.direction == at_caller)
-        await self.callee.until(self.in_, lambda call: call.direction == at_callee)
-
-    async def hang_up(self) -> dict[str, Any]:
-        """The caller does; the record."""
-        await self.caller.do("hang_up", self.out)
-        return await self.record()
-
-    async def record(self) -> dict[str, Any]:
-        """Of the call, once both phones have seen it end."""
-        await self.both("disconnected")
-        async with asyncio.timeout(RECORD_PATIENCE_S):
-            while True:
-                for record in self.records.of_calls_since(0):
-                    if record["a_call_id"] == self.out.call_id:
-                        assert record["b_call_id"] == self.in_.call_id
-                        return record
-                await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Two]]:
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[Pair, Two]]:
     """One engine and a pair of phones on each transport."""
-    stage = Stage(tmp_path_factory.mktemp("phones"), PAIRS)
-    processes = Processes()
-    phones: list[Phone] = []
-    try:
-        engine = await stage.start_engine(processes)
-        pairs = {}
-        for pair in PAIRS:
-            anna, bert = await two_phones(stage, pair)
-            phones += anna, bert
-            pairs[pair.transport] = Two(anna, bert, stage.uri(pair), stage.records())
+    async with switched_on(Stage(tmp_path_factory.mktemp("phones"), PAIRS)) as pairs:
         yield pairs
-        await engine.stop()
-    finally:
-        for phone in phones:
-            await phone.stop()
-        processes.end_all_now()
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=[pair.transport for pair in PAIRS])
-async def two(world: dict[str, Two], request: pytest.FixtureRequest) -> AsyncIterator[Two]:
+@pytest_asyncio.fixture(loop_scope="module", params=PAIRS, ids=lambda pair: pair.transport)
+async def two(world: dict[Pair, Two], request: pytest.FixtureRequest) -> AsyncIterator[Two]:
     """One pair; whatever the test did, neither has seen anything of the other."""
     pair = world[request.param]
-    before = len(await pair.anna.messages()), len(await pair.bert.messages())
-    yield pair
-    of_anna, of_bert = (await pair.anna.messages())[before[0] :], (await pair.bert.messages())[before[1] :]
-    for mine, theirs, other in ((of_anna, of_bert, pair.bert), (of_bert, of_anna, pair.anna)):
-        received = [message for message in mine if not message.sent]
-        assert received
-        assert leaks(received, other.settings, [message for message in theirs if message.sent], X) == []
+    async with unseen(pair):
+        yield pair
 
 
 # --- from ringing to the end ---
@@ -264,6 +178,17 @@ async def test_digits_in_the_media_both_ways(two: Two) -> None:
     await talk.callee.do("dtmf", talk.in_, digits="70*", way="rtp")
     await talk.caller.until(talk.out, lambda call: call.dialled == "70*")
     assert {digit.way for digit in talk.in_.digits + talk.out.digits} == {"rtp"}
+    assert (await talk.hang_up())["reason"] == "normal"
+
+
+async def test_digits_by_info_both_ways(two: Two) -> None:
+    talk = await two.talking()
+    for digit in "159#":
+        await talk.caller.do("dtmf", talk.out, digits=digit, way="info")
+    await talk.callee.until(talk.in_, lambda call: call.dialled == "159#")
+    await talk.callee.do("dtmf", talk.in_, digits="7", way="info")
+    await talk.caller.until(talk.out, lambda call: call.dialled == "7")
+    assert {digit.way for digit in talk.in_.digits + talk.out.digits} == {"info"}
     assert (await talk.hang_up())["reason"] == "normal"
 
 

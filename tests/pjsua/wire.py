@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,20 @@ class WireMessage:
     def without_media_address(self) -> str:
         """The message without the c= and m= lines, where addresses cross while media is not anchored."""
         return _MEDIA_ADDRESS.sub("", self.text)
+
+
+def unanswered(messages: Iterable[WireMessage]) -> set[tuple[str, str]]:
+    """Call-ID and CSeq of what the phone asked to begin or end a call and got no final response to."""
+    asked: set[tuple[str, str]] = set()
+    answered: set[tuple[str, str]] = set()
+    for message in messages:
+        key = message.call_id, message.value("CSeq")
+        begins = message.method == "INVITE" and ";tag=" not in message.value("To")
+        if message.sent and not message.status and (begins or message.method == "BYE"):
+            asked.add(key)
+        elif not message.sent and message.status >= 200:
+            answered.add(key)
+    return asked - answered
 
 
 def messages_of(log: Path) -> list[WireMessage]:

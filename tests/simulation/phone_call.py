@@ -58,7 +58,8 @@ class PhoneCall:
     """One call as its phone sees it.
 
     `status` is the final answer to the first INVITE, 0 before it; `released_by` is "" while it lasts, else
-    "self", "peer" or, when it was never answered, "nobody". `auto_ack` False leaves ACKs to `acknowledge`.
+    "self", "peer" or, when it was never answered, "nobody". `auto_ack` False leaves ACKs to `acknowledge`, `auto_prack`
+    True sends PRACK to reliable provisional responses.
     """
 
     def __init__(self, phone: Phone, incoming: bool) -> None:
@@ -70,6 +71,9 @@ class PhoneCall:
         self.confirmed = False  # its ACK was received, or sent
         self.released_by = ""
         self.auto_ack = True
+        self.auto_prack = False
+        self._sequences: dict[str, int] = {}  # of the callee: tag → the last RSeq
+        self._pracked: set[tuple[str, str]] = set()  # of the caller: To tag and RSeq
         self.offer_in_answer = False
         self.session_version = 1
         self.call_id = ""
@@ -160,6 +164,17 @@ class PhoneCall:
             return
         tag = "" if status == 100 else self._tag_of(fork)
         self._respond(transaction, status, tag, session, headers)
+
+    def ring_reliably(self, status: int = 183, session: str = "", fork: str = "") -> None:
+        """The same until its PRACK comes (RFC 3262 3); not before that of the one before, nor to who knows no PRACK."""
+        transaction, tag = self._open(), self._tag_of(fork)
+        if transaction is None or "100rel" not in self.invite.value("supported"):
+            return
+        if any(waiting == tag and number < 0 for number, waiting in self._repeats):
+            return
+        number = self._sequences[tag] = self._sequences.get(tag, 40) + 1
+        data = self._respond(transaction, status, tag, session, f"Require: 100rel\r\nRSeq: {number}\r\n")
+        self._repeat(-number, tag, data, transaction.flow)
 
     def answer(self, session: str | None = None, fork: str = "", headers: str = "") -> None:
         """Sends 200 and repeats it until the ACK comes; an answer after the first is that of another fork."""
@@ -266,6 +281,8 @@ class PhoneCall:
         if response.status < 200:
             if first and self._cancelled and len(self.heard.responses) == 1:
                 self._send_cancel("")
+            if first and self.auto_prack and "rseq" in response.fields:
+                self._prack(response)
         elif response.status < 300:
             self._on_success(response, first)
         elif first:
@@ -331,6 +348,8 @@ class PhoneCall:
             self.reinvited = transaction
             transaction.user = self
             self.phone.on_reinvite(self)
+        elif request.method == "PRACK" and self._acknowledged(request) is False:
+            endpoint.respond(transaction, 481, now)
         elif request.method in ("UPDATE", "PRACK") and request.body and not self.over:
             headers = f"{self.phone.contact()}Content-Type: application/sdp\r\n"
             body = self.phone.session(port=5004)
@@ -339,6 +358,15 @@ class PhoneCall:
             endpoint.respond(transaction, 481 if self.over else 200, now)
 
     # --- within ---
+
+    def _acknowledged(self, request: Request) -> bool | None:
+        """Stops repeating the reliable response; None where no telephone but a test sent it."""
+        if not self._sequences:
+            return None
+        repeat = self._repeats.pop((-int(request.value("rack").split()[0]), request.to_tag), None)
+        if repeat is not None:
+            repeat.stop()
+        return repeat is not None
 
     def _on_success(self, response: Response, first: bool) -> None:
         known = self._acks.get(response.cseq)
@@ -370,6 +398,20 @@ class PhoneCall:
     def _send_cancel(self, headers: str) -> None:
         assert self._invite is not None
         self.phone.endpoint.send_cancel(self._invite, headers, self.phone.world.now)
+
+    def _prack(self, response: Response) -> None:
+        """In the early dialog that the response made, once."""
+        key = (response.to_tag, response.value("rseq"))
+        if key in self._pracked or response.contact is None:
+            return
+        self._pracked.add(key)
+        self.cseq += 1
+        routes = "".join([f"Route: {route}\r\n" for route in reversed(response.values("record-route"))])
+        prack = OutgoingRequest(
+            "PRACK", response.contact.uri, self.local, response.value("to"), self.call_id, self.cseq,
+            routes=routes, headers=f"RAck: {key[1]} {response.cseq} INVITE\r\n",
+        )  # fmt: skip
+        self.phone.endpoint.send_request(prack, self.phone.engine, Asking(), self.phone.world.now)
 
     def _speak_as(self, tag: str) -> None:
         """One fork of this phone is who talks from now on."""
@@ -436,6 +478,8 @@ class Repeat(Timed):
 
     def wake(self, now: float) -> None:
         endpoint = self._call.phone.endpoint
+        if self._cseq < 0 and (now >= self._until or self._call.status):
+            return  # a provisional response, and the final one has been sent
         if now >= self._until:
             self._call.hang_up()
             return

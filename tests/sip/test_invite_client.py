@@ -46,7 +46,8 @@ def begin(
     flow: Flow = UDP, timers: TimerValues | None = None, fails: bool = False
 ) -> tuple[Bench, InviteClient, Heard]:
     bench, heard = Bench(timers), Heard(fails)
-    machine = InviteClient(bench.layer, "z9hG4bKours INVITE", flow, invite(), VIA, invite().render(VIA), heard, bench.now)
+    data = invite().render(VIA)
+    machine = InviteClient(bench.layer, "z9hG4bKours INVITE", flow, invite(), VIA, data, heard, bench.now)
     return bench, machine, heard
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Final, Protocol
 
 from engine.sip.flow import Flow, Outbox
 from engine.sip.message import Request, Response
 from engine.sip.timers import NEVER, Timed, TimerValues, TimerWheel
 
-# (state, input) → (next state, actions). Keys are each machine's own IntEnums.
-Table = dict[tuple[int, int], tuple[int, tuple[int, ...]]]
+# (state, input) → (next state, actions), each machine's own IntEnums. Actions are told apart by identity: mypyc would
+# make a number of an `int`.
+Table = dict[tuple[int, int], tuple[int, tuple[IntEnum, ...]]]
 
 
 class IllegalInput(Exception):
