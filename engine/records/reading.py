@@ -132,7 +132,7 @@ def segments(directories: Iterable[Path], first: int = 1) -> list[SegmentFile]:
     """
     begun: dict[int, SegmentFile] = {}
     for file in all_files(directories):
-        if file.number >= first and _is_begun(file.path):
+        if file.number >= first and has_begun(file.path):
             other = begun.get(file.number)
             if other is None or not _has_first_frame(other.path):
                 begun[file.number] = file
@@ -146,6 +146,15 @@ def before_of(segment: SegmentFile | None) -> bytes | None:
     with segment.path.open("rb") as file:
         preamble = file.read(PREAMBLE_BYTES)
     return preamble[len(MAGIC) :] if preamble.startswith(MAGIC) and len(preamble) == PREAMBLE_BYTES else None
+
+
+def has_begun(path: Path) -> bool:
+    """As `frames.is_begun`; False for a file that is not there any more."""
+    try:
+        with path.open("rb") as file:
+            return any(file.read(PREAMBLE_BYTES))
+    except FileNotFoundError:
+        return False  # made in advance, and taken away again
 
 
 def with_successors(listed: list[SegmentFile]) -> list[tuple[SegmentFile, SegmentFile | None]]:
@@ -171,14 +180,6 @@ def tell(broken: Broken | None, what: str) -> None:
 
 def _begins_at(file: BinaryIO, offset: int) -> bool:
     return read_frame(file, offset) is not None
-
-
-def _is_begun(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return any(file.read(PREAMBLE_BYTES))
-    except FileNotFoundError:
-        return False  # made in advance, and taken away again
 
 
 def _has_first_frame(path: Path) -> bool:

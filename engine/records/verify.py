@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.records.frames import SegmentFile, SegmentReader, all_files, is_begun
+from engine.records.frames import SegmentFile, SegmentReader, all_files
 from engine.records.old_journals import SEGMENT, old_journals, old_lines
 from engine.records.ports import Signatures
-from engine.records.reading import BEGINNING, before_of, numbers_text, segments, with_successors
+from engine.records.reading import BEGINNING, before_of, has_begun, numbers_text, segments, with_successors
 from engine.records.sealed_record import BrokenLine, RecordCodec
 from engine.records.seals import LATEST, BrokenSeal, read_seal, seal_path
 from engine.records.verify_segment import Head, Problem, Report, SegmentProof
@@ -65,9 +65,9 @@ class _Proof:
         for file in all_files(self._directories):
             if file.path in paths:
                 continue
-            if not is_begun(file.path):
+            if not has_begun(file.path):
                 self._nothing_in(file)
-            elif _frames_whole(file):
+            elif file.number in chosen and _frames_whole(file):  # else it has begun meanwhile
                 self._problem(file.number, file.path, f"is there twice, also as {chosen[file.number].path}")
         for directory in self._directories:
             for path in sorted(directory.glob("segment-*")) if directory.is_dir() else ():
@@ -135,9 +135,12 @@ class _Proof:
 
     def _nothing_in(self, file: SegmentFile) -> None:
         """A segment that was made in advance has nothing but zeros."""
-        with file.path.open("rb") as content:
-            place = _not_zero(content)
-        if place is not None:
+        try:
+            with file.path.open("rb") as content:
+                place = _not_zero(content)
+        except FileNotFoundError:
+            return  # it was, and is not needed any more
+        if place is not None and not has_begun(file.path):
             self._problem(file.number, file.path, f"is no segment, and not empty either (byte {place})")
 
     def _problem(self, segment: int, path: Path | None, what: str, records: list[str] | None = None) -> None:

@@ -109,7 +109,6 @@ class SegmentProof:
         self._heads = heads
         self._footer: Footer | None = None
         self._begun = False
-        self._live = False  # an engine has been seen writing
         self._found = len(report.problems)
 
     def run(self) -> None:
@@ -124,10 +123,11 @@ class SegmentProof:
                 self._problem(str(error))
                 return
             self._walk(reader, examine=statement is None)
-            if self._successor is None and self._stopped_at(reader, file):
+            quiet = self._successor is None and not self._stopped_at(reader, file)
+            if self._successor is None and not quiet:
                 reader = SegmentReader(file, reader.end, thorough=True)
                 self._walk(reader, examine=statement is None)
-            self._end(reader, file)
+            self._end(reader, file, quiet)
             if statement is not None:
                 self._compare(statement, reader, file)
             for head in self._heads:
@@ -207,8 +207,9 @@ class SegmentProof:
 
     # --- what stands behind them ---
 
-    def _end(self, reader: SegmentReader, file: BinaryIO) -> None:
-        place = _first_not_zero(file, reader.end)
+    def _end(self, reader: SegmentReader, file: BinaryIO, quiet: bool) -> None:
+        """`quiet`: an engine may be writing it, and what it has written so far is whole."""
+        place = None if quiet else _first_not_zero(file, reader.end)
         size = file.seek(0, 2)
         if self._adjoining and reader.chain != before_of(self._successor):
             assert self._successor is not None
@@ -221,13 +222,13 @@ class SegmentProof:
                 )
             else:
                 self._lost("not what was written there: changed, removed or added", reader.end, size)
-        elif place is not None and not self._live:
+        elif place is not None:
             self._lost(
                 "bytes that nobody has written behind the last frame, or a last frame that was changed",
                 reader.end,
                 size,
             )
-        elif self._successor is None and self._footer is not None and size > reader.end:
+        elif self._successor is None and self._footer is not None and not self._cut_soon(reader, file):
             self._problem("zeros behind its last frame", reader.end, size)
 
     def _stopped_at(self, reader: SegmentReader, file: BinaryIO) -> bool:
@@ -240,9 +241,17 @@ class SegmentProof:
                 self._wait()
             self._walk(reader, examine=True)
             if reader.end > end:
-                self._live = True
                 return False
         return True
+
+    def _cut_soon(self, reader: SegmentReader, file: BinaryIO) -> bool:
+        """Whether nothing follows on a footer. An engine may be about to cut the zeros off, or go on after all."""
+        for _ in range(_WAITS):
+            if file.seek(0, 2) == reader.end or _first_not_zero(file, reader.end) is not None:
+                return True
+            if self._wait is not None:
+                self._wait()
+        return False
 
     # --- seal and index ---
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,7 @@ from engine.records.verify import verify
 from engine.records.verify_segment import Head, Problem, Report
 from engine.sealing.signing import PublicKeys, SigningKeys, public_pem
 from tests.records.old_lines import FIRST, old_line, write_old
-from tests.records.samples import CODEC, record
+from tests.records.samples import CODEC, journal_in, record, write
 from tests.records.segments import Segments
 
 SIGNING = SigningKeys({1: bytes(range(7, 39))}, 1)
@@ -381,3 +383,47 @@ def test_a_problem_can_be_told_at_once(copy: Path, public: PublicKeys) -> None:
     seal_path(segment_path(copy, 1)).write_bytes(b"")
     assert proof(copy, public, told=told.append).problems == told
     assert len(told) == 1
+
+
+def test_an_engine_that_writes_all_the_time_is_no_fault(tmp_path: Path, public: PublicKeys) -> None:
+    over = threading.Event()
+    written: list[int] = []
+
+    def keep_writing() -> None:
+        journal = journal_in(tmp_path)
+        while not over.is_set():
+            write(journal, EntryKind.END, len(written))
+            journal.flush()
+            written.append(1)
+        assert journal.close()
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        counts = [0]
+        segments = 0
+        while len(counts) < 9 or segments < 2:
+            report = proof(tmp_path, public, keys=False, wait=lambda: time.sleep(0.01))
+            assert report.problems == []
+            counts.append(report.ends)
+            segments = report.segments
+    finally:
+        over.set()
+        writer.join()
+    assert counts == sorted(counts)
+    assert counts[-1] > 0
+    assert proof(tmp_path, public).ends == len(written)
+
+
+def test_zeros_that_are_cut_off_soon_are_no_fault(copy: Path, public: PublicKeys) -> None:
+    footed = segment_path(copy, 3)
+    for path in copy.glob("segment-0000000004.*"):
+        path.unlink()
+    content = footed.read_bytes()
+    footed.write_bytes(content + bytes(500))
+    seal_path(footed).unlink()
+    shutil.copy(seal_path(segment_path(copy, 2)), copy / LATEST)
+    assert proof(copy, public, wait=lambda: footed.write_bytes(content)).problems == []
+    footed.write_bytes(content + bytes(500))
+    (problem,) = proof(copy, public).problems
+    assert (problem.segment, problem.offset, problem.end) == (3, len(content), len(content) + 500)
