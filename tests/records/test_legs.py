@@ -1,5 +1,7 @@
 """What a START entry says of both dialogs is enough to end them: real ones, of phones that check every BYE."""
 
+import pickle
+
 import pytest
 
 from engine.calls.abandoned import AbandonedLeg, AbandonedLegs
@@ -11,7 +13,7 @@ from tests.simulation.scene import Scene
 def legs_of(scene: Scene) -> list[AbandonedLeg]:
     """As a recovery reads them."""
     records = scene.engine.records
-    data = CODEC.encode(EntryKind.START, records.starts[-1], records.legs[-1])
+    data = CODEC.encode(EntryKind.START, records.starts[-1], pickle.loads(records.legs[-1]))
     return CODEC.reopen(CODEC.parse(data))[1]
 
 

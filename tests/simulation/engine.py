@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from dataclasses import dataclass, field
 
 from engine.authorization.gate import Gate, Policy
@@ -92,7 +93,7 @@ class Kept:
     starts: list[CallRecord] = field(default_factory=list)
     ends: list[CallRecord] = field(default_factory=list)
     start_places: dict[str, int] = field(default_factory=dict)
-    legs: list[tuple[Dialog, Dialog] | None] = field(default_factory=list)  # of each START, copied as it was
+    legs: list[bytes] = field(default_factory=list)  # of each START, pickled as they were
 
     def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         if self.broken:
@@ -100,7 +101,7 @@ class Kept:
             raise OSError("simulated: no space left")
         if kind == EntryKind.START:
             self.starts.append(copy.copy(record))
-            self.legs.append(copy.deepcopy(legs))
+            self.legs.append(pickle.dumps(legs))
             self.start_places[record.record_id] = len(self.world.log)
         else:
             self.ends.append(copy.copy(record))
