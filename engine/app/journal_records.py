@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from engine.authorization.reason import Reason, word
@@ -15,6 +16,7 @@ from engine.records.journal import Journal
 from engine.records.recovery import Recovered, ended, recover
 from engine.records.sealed_record import BrokenLine, RecordCodec
 from engine.sealing.keys import KeyRing
+from engine.sealing.signing import newest_id
 from engine.settings import Settings
 from engine.sip.dialog import Dialog
 from engine.sip.flow import Flow, Outbox
@@ -93,7 +95,8 @@ def open_journal(
     if settings.records.spare_dir:
         directories.append(Path(settings.records.spare_dir))
     recovered = recover(directories, codec, lambda why: _log.error("records are damaged", why=why))
-    header = Header(0, settings.node, writer, keys.current)
+    signing_key = newest_id(settings.sealing.directory(settings.data_dir), os.environ)
+    header = Header(0, settings.node, writer, keys.current, signing_key)
     return Journal(directories, settings.records, header, recovered.beginning, Disk()), recovered
 
 

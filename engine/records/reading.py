@@ -21,6 +21,8 @@ from engine.records.frames import (
     SegmentFile,
     SegmentReader,
     all_files,
+    footer_of,
+    header_of,
     read_frame,
 )
 from engine.records.old_journals import SEGMENT, old_journals, old_lines
@@ -146,6 +148,13 @@ def before_of(segment: SegmentFile | None) -> bytes | None:
     with segment.path.open("rb") as file:
         preamble = file.read(PREAMBLE_BYTES)
     return preamble[len(MAGIC) :] if preamble.startswith(MAGIC) and len(preamble) == PREAMBLE_BYTES else None
+
+
+def number_of(first: Frame) -> int:
+    """The number that a segment gives itself in its first frame. Where a power cut has torn the header, that is the
+    footer that a recovery has put there. Raises NoSegment."""
+    footer = footer_of(first)
+    return footer.segment if footer is not None and footer.recovered else header_of(first)[0].segment
 
 
 def has_begun(path: Path) -> bool:

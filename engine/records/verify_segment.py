@@ -18,12 +18,11 @@ from engine.records.frames import (
     SegmentFile,
     SegmentReader,
     footer_of,
-    header_of,
 )
 from engine.records.index import SegmentIndex, index_path
 from engine.records.index_file import IndexUnusable
 from engine.records.ports import Signatures
-from engine.records.reading import before_of, open_segment
+from engine.records.reading import before_of, number_of, open_segment
 from engine.records.sealed_record import BrokenLine, RecordCodec
 from engine.records.seals import BrokenSeal, Statement, hash_of, read_seal, seal_path
 
@@ -159,7 +158,7 @@ class SegmentProof:
         report = self._report
         if not self._begun and report.problems[self._found :] == []:
             try:
-                number = header_of(frame)[0].segment
+                number = number_of(frame)
             except NoSegment as error:
                 self._problem(str(error), frame.offset, frame.end)
             else:

@@ -97,6 +97,19 @@ def rotate_signing(directory: Path, environment: Mapping[str, str]) -> tuple[int
     return key_id, path
 
 
+def newest_id(directory: Path, environment: Mapping[str, str]) -> int:
+    """The id of the key that signs, without looking at it; 0 when there is none. Raises KeysUnusable."""
+    if environment.get(SIGNING_VARIABLE, ""):
+        return max(keys_by_id("signing", directory, SIGNING_VARIABLE, environment, None, False))
+    try:
+        matches = [_PUBLIC_FILE.match(path.name) for path in directory.iterdir()]
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise KeysUnusable(f"{directory}: {error.strerror}") from None
+    return max((int(match[1]) for match in matches if match), default=0)
+
+
 def public_file(directory: Path, key_id: int) -> Path:
     """Where the public half of a key lies."""
     return numbered(directory, "signing", key_id).with_suffix(".pub")

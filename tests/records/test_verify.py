@@ -427,3 +427,48 @@ def test_zeros_that_are_cut_off_soon_are_no_fault(copy: Path, public: PublicKeys
     footed.write_bytes(content + bytes(500))
     (problem,) = proof(copy, public).problems
     assert (problem.segment, problem.offset, problem.end) == (3, len(content), len(content) + 500)
+
+
+def after_a_crash(tmp_path: Path, last: bytes) -> Path:
+    """What an engine has left that died while it wrote, with `last` behind its last whole frame; recovered, and gone
+    on from by another one."""
+    directory = tmp_path / "records"
+    journal = journal_in(directory)
+    for number in range(20):
+        write(journal, EntryKind.START, number)
+        journal.flush()
+    dead = Path(shutil.copytree(directory, tmp_path / "dead"))
+    assert journal.close()
+    path = segment_path(dead, 1)
+    frames = frames_of(path)
+    with path.open("r+b") as file:
+        file.seek(frames[-1].end)
+        file.write(last)
+    following = journal_in(dead)
+    write(following, EntryKind.END, 1)
+    assert following.close()
+    return dead
+
+
+@pytest.mark.parametrize("last", [b"", b"\xf7M7\0" + b"x" * 60, b"y" * 5000])
+def test_what_was_recovered_is_proven(tmp_path: Path, public: PublicKeys, last: bytes) -> None:
+    dead = after_a_crash(tmp_path, last)
+    assert finish([dead], CODEC, SIGNING, stopped=True).problems == []
+    report = proof(dead, public)
+    assert (report.problems, report.sealed, report.starts, report.ends) == ([], 2, 20, 1)
+    assert len(list(dead.glob("*.torn"))) == bool(last)
+
+
+def test_a_header_that_a_power_cut_has_torn_is_no_fault(tmp_path: Path, public: PublicKeys) -> None:
+    journal = Segments(tmp_path)
+    fill(journal, 2)
+    journal.next()
+    content = journal.path.read_bytes()
+    journal.path.write_bytes(content[:90] + bytes(4000))
+    following = journal_in(tmp_path)
+    write(following, EntryKind.END, 1)
+    assert following.close()
+    done = finish([tmp_path], CODEC, SIGNING, stopped=True)
+    assert (done.problems, done.sealed) == ([], [1, 2, 3])
+    report = proof(tmp_path, public)
+    assert (report.problems, report.segments) == ([], 3)

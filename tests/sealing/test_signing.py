@@ -15,6 +15,7 @@ from engine.sealing.signing import (
     SIGNING_VARIABLE,
     PublicKeys,
     SigningKeys,
+    newest_id,
     public_file,
     public_pem,
     rotate_signing,
@@ -76,6 +77,17 @@ def test_after_a_rotation_both_are_proven(tmp_path: Path) -> None:
     assert given.verifies(1, old, b"text")
     assert given.verifies(7, old, b"text")
     assert not given.verifies(2, new, b"text")
+
+
+def test_the_newest_id_is_known_without_the_key(tmp_path: Path) -> None:
+    SigningKeys.open(tmp_path / "keys", {})
+    rotate_signing(tmp_path / "keys", {})
+    for key_id in (1, 2):
+        (tmp_path / "keys" / f"signing-{key_id}.key").unlink()
+    assert newest_id(tmp_path / "keys", {}) == 2
+    assert newest_id(tmp_path, {}) == 0
+    assert newest_id(tmp_path / "none", {SIGNING_VARIABLE: f"3:{HEX},1:{HEX}"}) == 3
+    assert newest_id(tmp_path / "none", {}) == 0
 
 
 def test_keys_of_the_environment(tmp_path: Path) -> None:
