@@ -29,6 +29,7 @@ from engine.app.live_settings import LiveSettings
 from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
+from engine.app.passed_on import passed_on, text_of
 from engine.app.reloading import Reloading
 from engine.app.segment_keeper import SegmentKeeper
 from engine.app.signalling_child import NotStarted, SignallingChild
@@ -242,37 +243,15 @@ class Control:
                 raise Refused("no table is configured (bindings.table)")
             return await self._load(Path(self._settings.bindings.table))
         if op == "bindings.load":
-            return await self._load(Path(_text(arguments, "path")))
-        if op == "calls.list":
-            limit = arguments.get("limit", 100)
-            if not isinstance(limit, int) or not 1 <= limit <= 1000:
-                raise Refused("limit must be 1 to 1000")
-            after = arguments.get("after")
-            if after is not None and not isinstance(after, int):
-                raise Refused("after must be the last next")
-            return await self._signalling.ask("calls.list", limit=limit, after=after)
-        if op.startswith("trace."):
-            wanted: dict[str, Any] = {
-                name: arguments.get(name) for name in ("number", "seconds", "call", "clear")
-            }
-            return await self._signalling.ask(op, **wanted)
-        if op in ("calls.show", "calls.end"):
-            return await self._signalling.ask(op, call=_text(arguments, "call"))
-        if op == "trunks.list":
-            return await self._signalling.ask("trunks.list")
-        if op in ("trunks.enable", "trunks.disable"):
-            enabled = op == "trunks.enable"
-            return await self._signalling.ask("trunks.set", name=_text(arguments, "name"), enabled=enabled)
+            return await self._load(Path(text_of(arguments, "path")))
         if op == "stats":
             return await self._stats()
         if op == "metrics":
             return await self._page.snapshot()
-        if op == "keys.take":
-            return {"sealing_key": await self._signalling.ask("keys.take")}
         if op == "version":
             return {"version": version("mask700"), "python": platform.python_version()}
         if op == "log-level":
-            return await self.set_level(_text(arguments, "level"))
+            return await self.set_level(text_of(arguments, "level"))
         if op == "drain":
             await self._drain()
             return {"draining": True, "calls_active": (await self._signalling.ask("stats"))["calls_active"]}
@@ -281,7 +260,7 @@ class Control:
                 self._stop_now.set()
             self._stop_soon.set()
             return {"stopping": True}
-        raise Refused(f'unknown op "{op}"')
+        return await passed_on(self._signalling.ask, op, arguments)
 
     async def _load(self, table: Path) -> Loaded:
         self._reload_begins()
@@ -392,10 +371,3 @@ def _bound(what: str, bind: Any, *arguments: Any) -> Any:
         return bind(*arguments)
     except OSError as error:
         raise CannotStart(f"{what}: {error.strerror or error}") from None
-
-
-def _text(arguments: dict[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value:
-        raise Refused(f'"{name}" is missing')
-    return value
