@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.authorization.reason import Reason, word
-from engine.calls.abandoned import AbandonedLeg
+from engine.calls.abandoned import AbandonedCall
 from engine.calls.record import CallRecord, EntryKind
 from engine.observe.logs import get_logger
 from engine.observe.tally import Tally
@@ -100,35 +99,22 @@ def open_journal(
     return Journal(directories, settings.records, header, recovered.beginning, Disk()), recovered
 
 
-def end_interrupted(
-    journal: Journal, recovered: Recovered, codec: RecordCodec, tally: Tally
-) -> list[AbandonedLeg]:
-    """Writes the END of every call that an engine before this one has left behind, brings them to the disk, and returns
-    their legs: nobody is told before it is written down."""
-    left: list[AbandonedLeg] = []
+def interrupted_calls(recovered: Recovered, codec: RecordCodec) -> list[AbandonedCall]:
+    """What an engine before this one has left behind, to be ended."""
+    calls: list[AbandonedCall] = []
     for interrupted in recovered.interrupted:
         try:
-            record, legs = ended(interrupted, recovered, codec)
+            calls.append(ended(interrupted, codec))
         except BrokenLine as error:
-            _log.error(
-                "a call that was interrupted cannot be ended",
-                position=str(interrupted.position),
-                why=str(error),
-            )
-            continue
-        journal.append(EntryKind.END, codec.encode(EntryKind.END, record), record.record_id)
-        tally.record_written(record.type)
-        tally.call_ended(record.model or "none", record.disposition or "", word(Reason.ENGINE_RESTART))
-        left += legs
-    if recovered.interrupted:
-        if not journal.bring_to_disk():
-            _log.error("the records of interrupted calls cannot be written yet", why=journal.failed)
-        _log.warning(
-            "calls were interrupted when the engine before this one died", calls=len(recovered.interrupted),
-            legs=len(left), read=recovered.entries, seconds=round(recovered.seconds, 3),
-        )  # fmt: skip
+            place = str(interrupted.position)
+            _log.error("a call that was interrupted cannot be ended", position=place, why=str(error))
     recovered.interrupted = []
-    return left
+    if calls:
+        _log.warning(
+            "calls were interrupted when the engine before this one died", calls=len(calls), read=recovered.entries,
+            seconds=round(recovered.seconds, 3),
+        )  # fmt: skip
+    return calls
 
 
 def _answered_call(data: bytes) -> bytes:

@@ -19,15 +19,14 @@ import uvloop
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.figures import Figures
 from engine.app.held_keys import HeldKeys
-from engine.app.journal_records import JournalRecords, end_interrupted, open_journal
+from engine.app.journal_records import JournalRecords, interrupted_calls, open_journal
 from engine.app.link import Link, Refused
 from engine.app.live_settings import LiveSettings
 from engine.app.operations import Operations
 from engine.app.trunk_password import trunk_password
 from engine.app.watching import Watching
 from engine.authorization.gate import Gate, Policy
-from engine.authorization.reason import ANSWER, Reason
-from engine.calls.abandoned import AbandonedLegs
+from engine.calls.abandoned import AbandonedCalls
 from engine.calls.board import Board
 from engine.calls.ports import BindingsUnavailable
 from engine.calls.probes import Probes
@@ -108,7 +107,7 @@ class Signalling:
         codec, identifiers = RecordCodec(sealer, lookup_tokens), RandomTokens()
         self._codec = codec
         self._journal, self._recovered = open_journal(settings, codec, self._keys.ring, identifiers.token())
-        self._abandoned: AbandonedLegs | None = None
+        self._abandoned: AbandonedCalls | None = None
         self._beating: asyncio.TimerHandle | None = None
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
@@ -161,11 +160,9 @@ class Signalling:
                     await self._streams.listen(address.host, address.port)
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
-        # Not before the sockets can be had: who cannot start leaves these calls to the next one that can.
-        legs = end_interrupted(self._journal, self._recovered, self._codec, self._tally)
-        self._abandoned = AbandonedLegs(
-            self._endpoint, legs, ANSWER[Reason.ENGINE_RESTART].cause, self._settings.calls.farewells_per_s,
-            time.monotonic(),
+        self._abandoned = AbandonedCalls(
+            self._endpoint, self._records, self._tally, interrupted_calls(self._recovered, self._codec),
+            self._settings.calls.farewells_per_s, time.monotonic(),
         )  # fmt: skip
         self._journal.told = lambda: self._loop.call_soon_threadsafe(self._driver.settle)
         self._beat()
@@ -179,9 +176,11 @@ class Signalling:
         if self._beating is not None:
             self._beating.cancel()
         if self._abandoned is not None:
-            self._abandoned.finish(time.monotonic())
+            self._abandoned.hurry(time.monotonic())
         self._switchboard.close(time.monotonic())
         self._driver.settle()
+        if self._abandoned is not None:
+            self._abandoned.wake(time.monotonic())  # their BYEs have left
         await self._watching.close()
         self._driver.close()
         self._callers.close(time.time())

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from engine.authorization.reason import ANSWER, Reason
 from engine.calls.header_lines import reason_line
+from engine.calls.ports import CallTally, Records
+from engine.calls.record import CallRecord, EntryKind
 from engine.sip.dialog import Dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
@@ -37,44 +40,77 @@ class AbandonedLeg:
     trunk: str
 
 
-class AbandonedLegs(Timed):
-    """Sends each of them a BYE with `cause` (Q.850), `per_second` at most, so that a restart is no flood. Whoever was
-    gone already answers 481; no answer changes anything."""
+@dataclass(slots=True)
+class AbandonedCall:
+    """`record` is closed: it is what is known of the call's end."""
+
+    record: CallRecord
+    legs: list[AbandonedLeg]
+
+
+class AbandonedCalls(Timed):
+    """Sends each leg a BYE with the cause of `Reason.ENGINE_RESTART`, `per_second` at most, so that a restart is no
+    flood, and then writes the call's END. Whoever was gone already answers 481; no answer changes anything.
+
+    The END comes after the BYEs, for who dies between them: the next engine finds the call without an END and says BYE
+    once more, which does no harm; the other way round nobody would ever say it.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, legs: Iterable[AbandonedLeg], cause: int, per_second: int, now: float
+        self,
+        endpoint: Endpoint,
+        records: Records,
+        tally: CallTally,
+        calls: Iterable[AbandonedCall],
+        per_second: int,
+        now: float,
     ) -> None:
         super().__init__()
         self._endpoint = endpoint
-        self._legs = deque(legs)
-        self._headers = reason_line(cause)
+        self._records = records
+        self._tally = tally
+        self._calls = deque(calls)
+        self._told: list[AbandonedCall] = []  # in the wake-up before, so that their BYEs have left
+        self._headers = reason_line(ANSWER[Reason.ENGINE_RESTART].cause)
         self._per_second = per_second
         self._begun = now
-        self.parted = 0  # BYEs that have been sent
-        if self._legs:
-            endpoint.wheel.schedule(self, now + _STEP_S)
+        self._sent = 0
+        self._wait(now)
 
     @property
     def left(self) -> int:
-        """How many have to be told yet."""
-        return len(self._legs)
+        """How many have no END yet."""
+        return len(self._calls) + len(self._told)
 
-    def finish(self, now: float) -> None:
-        """Tells those that are left at once: there is no later."""
-        while self._legs:
-            self._part(self._legs.popleft(), now)
+    def hurry(self, now: float) -> None:
+        """Tells those that are left at once: there is no later. `wake` is to follow when the BYEs have left."""
+        while self._calls:
+            self._tell(self._calls.popleft(), now)
 
     def wake(self, now: float) -> None:
+        told, self._told = self._told, []
+        for call in told:
+            record = call.record
+            self._records.write(EntryKind.END, record)
+            self._tally.call_ended(record.model or "none", record.disposition or "", record.reason or "")
         due = int((now - self._begun) * self._per_second)
-        while self._legs and self.parted < due:
-            self._part(self._legs.popleft(), now)
-        if self._legs:
+        while self._calls and self._sent < due:
+            self._tell(self._calls.popleft(), now)
+        self._wait(now)
+
+    def _wait(self, now: float) -> None:
+        if self._calls or self._told:
             self._endpoint.wheel.schedule(self, now + _STEP_S)
+
+    def _tell(self, call: AbandonedCall, now: float) -> None:
+        for leg in call.legs:
+            self._part(leg, now)
+        self._sent += len(call.legs)
+        self._told.append(call)
 
     def _part(self, leg: AbandonedLeg, now: float) -> None:
         # Connections did not outlive the engine, and have no number any more.
         local = leg.socket if leg.transport == "udp" else 0
-        self.parted += 1
         flow = Flow(leg.transport, leg.host, leg.port, local, leg.trunk)
         dialog = Dialog(
             call_id=leg.call_id,

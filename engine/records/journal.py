@@ -180,16 +180,6 @@ class Journal:
         elif self._open_calls:
             self._write([], now)
 
-    def bring_to_disk(self) -> bool:
-        """Waits until the disk has everything that was appended; false when it does not take it."""
-        if not self.flush():
-            return False
-        try:
-            self._disk.sync(self._segment.descriptor)
-        except OSError:
-            return False
-        return True
-
     def close(self) -> bool:
         """Writes and syncs what is left, and a footer; false when something did not reach the disk."""
         self._again_at = 0

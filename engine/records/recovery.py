@@ -1,8 +1,8 @@
 """What an engine that died has left in the journal: found, put in order, and its calls ended.
 
-Run before anything is appended. It reads the last segments only: a segment says itself which calls were up when it
-began. Nothing happens twice: the ENDs that it leads to are entries like all others, so that whoever dies in the middle
-of a recovery is recovered in turn.
+Run before anything is appended. It reads the last segment only: a segment says itself which calls were up when it
+began. Nothing happens twice: the ENDs that it leads to are entries like all others, so that whoever dies before all of
+them are written is recovered in turn.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import BinaryIO
-
-import msgspec
+from typing import BinaryIO, NamedTuple
 
 from engine.authorization.reason import ANSWER, Reason, word
-from engine.calls.abandoned import AbandonedLeg
-from engine.calls.record import CallRecord
+from engine.calls.abandoned import AbandonedCall
 from engine.records.disk import Disk
 from engine.records.frames import (
     PREAMBLE_BYTES,
     Entry,
     Footer,
     Frame,
+    Header,
     Kind,
     NoSegment,
     Position,
@@ -37,34 +35,39 @@ from engine.records.frames import (
     is_begun,
     packed,
     read_frame,
+    read_segment,
 )
-from engine.records.open_segment import Beginning
+from engine.records.open_segment import Beginning, OpenSegment
 from engine.records.sealed_record import BrokenLine, RecordCodec
 
 _BLOCK = 1 << 20
 
 
-@dataclass(slots=True)
-class Interrupted:
-    """A call that was answered and has no END: its START entry's data, and the time (ms) that was known last of it, by
-    the clock of its record."""
+class Moment(NamedTuple):
+    """What the wall clock and the monotonic one said, in ms."""
 
-    position: Position
-    start: bytes
     wall_ms: int
     monotonic_ms: int
 
 
 @dataclass(slots=True)
+class Interrupted:
+    """A call that was answered and has no END: its START entry's data, when that was written, and when the engine that
+    wrote it was last known to live."""
+
+    position: Position
+    start: bytes
+    begun: Moment
+    last: Moment
+
+
+@dataclass(slots=True)
 class Recovered:
-    """`torn`: where cut tails have been kept. `frames`, `entries`, `seconds`: what had to be read, and for how long.
-    `last_wall_ms`, `last_monotonic_ms`: when the journal was written for the last time."""
+    """`torn`: where cut tails have been kept. `frames`, `entries`, `seconds`: what had to be read, and for how long."""
 
     beginning: Beginning = field(default_factory=Beginning)
     interrupted: list[Interrupted] = field(default_factory=list)
     torn: list[Path] = field(default_factory=list)
-    last_wall_ms: int = 0
-    last_monotonic_ms: int = 0
     frames: int = 0
     entries: int = 0
     seconds: float = 0.0
@@ -82,22 +85,28 @@ def recover(
     return recovery.result
 
 
-def ended(
-    interrupted: Interrupted, recovered: Recovered, codec: RecordCodec
-) -> tuple[CallRecord, list[AbandonedLeg]]:
-    """The END of an interrupted call, and its legs. Raises BrokenLine where its START does not open."""
+def ended(interrupted: Interrupted, codec: RecordCodec) -> AbandonedCall:
+    """The call as it is to be ended. Raises BrokenLine where its START does not open."""
     record, legs = codec.reopen(codec.parse(interrupted.start))
     answer = ANSWER[Reason.ENGINE_RESTART]
     record.disposition = answer.disposition
     record.reason = word(Reason.ENGINE_RESTART)
     record.released_by = "platform"
     record.sip_status, record.q850_cause = answer.status, answer.cause
-    # By the clock that nobody sets, unless the machine has been started anew meanwhile.
-    lasted = recovered.last_monotonic_ms - interrupted.monotonic_ms
-    if lasted < 0:
-        lasted = max(0, recovered.last_wall_ms - interrupted.wall_ms)
-    record.close((record.answer_time or record.setup_time or 0) + lasted)
-    return record, legs
+    begun, last = interrupted.begun, interrupted.last
+    # One engine's frames are of one life of the machine: the clock that nobody sets says how long it was.
+    record.close(
+        (record.answer_time or record.setup_time or 0) + max(0, last.monotonic_ms - begun.monotonic_ms)
+    )
+    return AbandonedCall(record, legs)
+
+
+@dataclass(slots=True)
+class _Begun:
+    position: Position
+    start: bytes
+    at: Moment
+    writer: str
 
 
 class _Recovery:
@@ -109,27 +118,30 @@ class _Recovery:
         self._codec = codec
         self._trouble = trouble
         self._disk = disk
-        self._open: dict[str, Interrupted] = {}
+        self._files: list[SegmentFile] = []
+        self._writers: dict[int, str] = {}  # by segment number
+        self._last: dict[str, Moment] = {}  # of each writer
+        self._open: dict[str, _Begun] = {}
 
     def run(self) -> None:
-        files = self._files()
+        files = self._files = self._begun_files()
         if not files:
             return
         beginning = self.result.beginning
         beginning.number = files[-1].number + 1
-        for file in files[self._where_to_begin(files) :]:
+        for file in files[self._where_to_begin() :]:
             try:
-                self._read(file, files, last=file is files[-1])
+                self._read(file, last=file is files[-1])
             except (OSError, NoSegment) as error:
                 self._trouble(f"{file.path} cannot be read: {error}")
-        self.result.interrupted = sorted(self._open.values(), key=lambda call: call.position)
-        beginning.open_calls = {
-            record_id: packed(*call.position)
-            for record_id, call in sorted(self._open.items(), key=lambda item: item[1].position)
-        }
+        found = sorted(self._open.items(), key=lambda item: item[1].position)
+        beginning.open_calls = {record_id: packed(*call.position) for record_id, call in found}
+        self.result.interrupted = [
+            Interrupted(call.position, call.start, call.at, self._last_of(call)) for _, call in found
+        ]
 
-    def _files(self) -> list[SegmentFile]:
-        """Those that have begun; what was made in advance is removed."""
+    def _begun_files(self) -> list[SegmentFile]:
+        """What was made in advance is removed."""
         begun: list[SegmentFile] = []
         for file in all_files(self._directories):
             if is_begun(file.path):
@@ -139,60 +151,60 @@ class _Recovery:
                     self._disk.remove(file.path)
         return begun
 
-    def _where_to_begin(self, files: list[SegmentFile]) -> int:
-        """The last segment in which anything happened: its header says which calls were up. A later one without any
-        entry is that of an engine that died at once, and knows nothing of when they were up last."""
-        for place in range(len(files) - 1, 0, -1):
-            try:
-                with files[place].path.open("rb") as file:
-                    frames = SegmentReader(file, thorough=True).frames()
-                    first = next(frames, None)
-                    if first is None or first.offset != PREAMBLE_BYTES:
-                        continue
-                    header_of(first)
-                    if next(frames, None) is not None:
-                        return place
-            except (OSError, NoSegment):
-                continue  # what it says is told when it is read
+    def _where_to_begin(self) -> int:
+        """The last segment whose header can be read: it says which calls were up."""
+        for place in range(len(self._files) - 1, 0, -1):
+            if self._header(self._files[place]) is not None:
+                return place
         return 0
 
-    def _read(self, segment: SegmentFile, files: list[SegmentFile], last: bool) -> None:
+    def _header(self, segment: SegmentFile) -> tuple[Header, list[Position]] | None:
+        try:
+            first = next(read_segment(segment.path), None)
+            return None if first is None else header_of(first)
+        except (OSError, NoSegment):
+            return None  # what it says is told when it is read
+
+    def _read(self, segment: SegmentFile, last: bool) -> None:
         result = self.result
-        frames = starts = ends = first_ms = 0
+        held = OpenSegment(segment.number, segment.path, -1)
         footer: Footer | None = None
         with segment.path.open("rb") as file:
             reader = SegmentReader(file, thorough=True)
+            writer = ""
             for frame_ in reader.frames():
-                if frame_.offset == PREAMBLE_BYTES and not result.frames:
-                    self._carried_over(frame_, files)
-                counts = self._take(segment.number, frame_)
+                if frame_.offset == PREAMBLE_BYTES:
+                    writer = self._take_header(segment.number, frame_)
+                starts, ends = self._take(segment.number, writer, frame_)
                 footer = footer_of(frame_)
-                frames += 1
-                starts += counts[0]
-                ends += counts[1]
-                first_ms = first_ms or frame_.wall_ms
-                result.frames += 1
-                if frames > 1 or not result.last_wall_ms:  # a header alone tells of no call
-                    result.last_wall_ms, result.last_monotonic_ms = frame_.wall_ms, frame_.monotonic_ms
+                held.frames += 1
+                held.starts += starts
+                held.ends += ends
+                held.first_ms = held.first_ms or frame_.wall_ms
+                held.last_ms = frame_.wall_ms
+                self._last[writer] = Moment(frame_.wall_ms, frame_.monotonic_ms)
+            result.frames += held.frames
             for damage in reader.damage:
                 self._trouble(f"{segment.path} is damaged from byte {damage.offset} to {damage.end}")
             result.beginning.chain = reader.chain
             if last:
                 self._cut(segment, file, reader.end)
         if last and footer is None:
-            self._close(
-                segment,
-                reader,
-                Footer(segment.number, frames, starts, ends, first_ms, result.last_wall_ms, True),
-            )
+            self._close(segment, reader, held.footer(recovered=True), self._last.get(writer, Moment(0, 0)))
 
-    def _carried_over(self, first: Frame, files: list[SegmentFile]) -> None:
-        """Reads the STARTs of the calls that were up when the first segment that is read began."""
+    def _take_header(self, number: int, first: Frame) -> str:
+        """The writer of a segment. Of the first one that is read, the calls that were up are looked for."""
         try:
-            _, places = header_of(first)
+            header, places = header_of(first)
         except NoSegment:
-            return  # the first of all, or damaged
-        paths = {file.number: file.path for file in files}
+            return ""
+        self._writers[number] = header.writer
+        if not self.result.frames:
+            self._carried_over(places)
+        return header.writer
+
+    def _carried_over(self, places: list[Position]) -> None:
+        paths = {file.number: file.path for file in self._files}
         opened: dict[int, BinaryIO] = {}
         frame_: Frame | None = None
         at = (0, 0)
@@ -209,18 +221,19 @@ class _Recovery:
                 if frame_ is None or position.entry >= len(frame_.entries):
                     self._trouble(f"the call that began at {position} cannot be read")
                 else:
-                    self._begun(position, frame_, frame_.entries[position.entry])
+                    writer = self._writer_of(position.segment)
+                    self._begun(position, writer, frame_, frame_.entries[position.entry])
         finally:
             for file in opened.values():
                 file.close()
 
-    def _take(self, number: int, frame_: Frame) -> tuple[int, int]:
+    def _take(self, number: int, writer: str, frame_: Frame) -> tuple[int, int]:
         """How many STARTs and ENDs stand in it."""
         starts = ends = 0
         for index, entry in enumerate(frame_.entries):
             if entry.kind == Kind.START:
                 starts += 1
-                self._begun(Position(number, frame_.offset, index), frame_, entry)
+                self._begun(Position(number, frame_.offset, index), writer, frame_, entry)
             elif entry.kind == Kind.END:
                 ends += 1
                 if self._open:  # else there is none that it could end
@@ -228,10 +241,11 @@ class _Recovery:
         self.result.entries += starts + ends
         return starts, ends
 
-    def _begun(self, position: Position, frame_: Frame, entry: Entry) -> None:
+    def _begun(self, position: Position, writer: str, frame_: Frame, entry: Entry) -> None:
         record_id = self._record_id(entry.data)
         if record_id:
-            self._open[record_id] = Interrupted(position, entry.data, frame_.wall_ms, frame_.monotonic_ms)
+            at = Moment(frame_.wall_ms, frame_.monotonic_ms)
+            self._open[record_id] = _Begun(position, entry.data, at, writer)
 
     def _record_id(self, data: bytes) -> str:
         try:
@@ -239,6 +253,31 @@ class _Recovery:
         except BrokenLine as error:
             self._trouble(str(error))
             return ""
+
+    def _writer_of(self, number: int) -> str:
+        if number not in self._writers:
+            file = next((file for file in self._files if file.number == number), None)
+            found = None if file is None else self._header(file)
+            self._writers[number] = "" if found is None else found[0].writer
+        return self._writers[number]
+
+    def _last_of(self, call: _Begun) -> Moment:
+        """When the writer of a call lived last; of an engine before the one that died last (its calls were being ended
+        when that one died), the last frame of its last segment says it."""
+        known = self._last.get(call.writer)
+        if known is None:
+            known, last = call.at, None
+            for file in self._files:
+                if file.number >= call.position.segment:
+                    if self._writer_of(file.number) != call.writer:
+                        break
+                    last = file
+            if last is not None:
+                with contextlib.suppress(OSError, NoSegment):
+                    for frame_ in read_segment(last.path):
+                        known = Moment(frame_.wall_ms, frame_.monotonic_ms)
+            self._last[call.writer] = known
+        return known
 
     def _cut(self, segment: SegmentFile, file: BinaryIO, end: int) -> None:
         """Puts what stands behind the last whole frame into a file of its own. What cannot be cut stays: the next
@@ -262,17 +301,16 @@ class _Recovery:
         else:
             self.result.torn.append(kept)
 
-    def _close(self, segment: SegmentFile, reader: SegmentReader, footer: Footer) -> None:
-        """Ends the last segment as its engine would have, at the time that is known last."""
-        result, disk = self.result, self._disk
-        entries = [Entry(Kind.FOOTER, msgspec.json.encode(footer))]
-        octets, chain = frame(reader.chain, entries, result.last_wall_ms, result.last_monotonic_ms)
+    def _close(self, segment: SegmentFile, reader: SegmentReader, footer: Entry, known: Moment) -> None:
+        """Ends the last segment as its engine would have, at the time that is known last of it."""
+        octets, chain = frame(reader.chain, [footer], known.wall_ms, known.monotonic_ms)
+        disk = self._disk
         try:
             descriptor = disk.open(segment.path)
             try:
                 disk.truncate(descriptor, reader.end)
                 if disk.write(descriptor, octets, reader.end) == len(octets):
-                    result.beginning.chain = chain
+                    self.result.beginning.chain = chain
                 disk.sync(descriptor)
             finally:
                 disk.close(descriptor)

@@ -60,11 +60,13 @@ def record(number: int, **changes: object) -> CallRecord:
     return replace(ANSWERED, **changes)  # type: ignore[arg-type]
 
 
-def journal_in(*directories: Path, disk: Disk | None = None, **settings: Any) -> Journal:
+def journal_in(
+    *directories: Path, disk: Disk | None = None, writer: str = "a1b2", **settings: Any
+) -> Journal:
     """A journal that goes on from what is there, in segments of 1 MiB."""
     beginning = recover(list(directories), CODEC, lambda _: None).beginning
     chosen = RecordSettings(**{"segment_mib": 1, "fsync_ms": 1, **settings})
-    return Journal(list(directories), chosen, HEADER, beginning, disk or Disk())
+    return Journal(list(directories), chosen, Header(0, "mask700-1", writer, 1), beginning, disk or Disk())
 
 
 def write(journal: Journal, kind: EntryKind, number: int, **changes: object) -> None:

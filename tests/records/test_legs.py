@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from engine.calls.abandoned import AbandonedLeg, AbandonedLegs
+from engine.calls.abandoned import AbandonedCall, AbandonedCalls, AbandonedLeg
 from engine.calls.record import EntryKind
 from tests.records.samples import CODEC
 from tests.simulation.scene import Scene
@@ -39,7 +39,9 @@ def test_both_phones_hear_bye(early: bool, refreshed: int) -> None:
         scene.engine.records.starts[0].b_call_id,
     ]
     scene.engine.board.legs.clear()  # the engine that knew them is gone
-    AbandonedLegs(scene.engine.endpoint, legs, 41, 500, scene.world.now)
+    engine = scene.engine
+    left = AbandonedCall(engine.records.starts[0], legs)
+    AbandonedCalls(engine.endpoint, engine.records, engine.tally, [left], 500, scene.world.now)
     scene.run(1)
     for call in (caller, callee):
         (bye,) = [item for item in call.heard.requests if item.method == "BYE"]
