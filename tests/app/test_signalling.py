@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.app.signalling import Signalling, allow_many_connections
+from engine.sealing.keys import rotate_sealing
 from engine.settings import load_settings
 from engine.sip.flow import Flow
 from tests.app.tables import write_config
@@ -27,6 +28,19 @@ async def test_a_symmetric_trunk_is_answered_at_its_source_port(
     [(flow, _)] = endpoint.outbox
     endpoint.outbox.clear()
     assert flow.port == port
+    signalling.stop()
+    await signalling.run_until_stopped()
+
+
+async def test_rotated_keys_seal_from_now_on(tmp_path: Path) -> None:
+    config, _ = write_config(tmp_path, "")
+    settings = load_settings(config, [])
+    signalling = Signalling(settings, asyncio.get_running_loop())
+    assert signalling.serve("keys.take", {}) == 1
+    rotate_sealing(tmp_path / "var" / "keys", {})
+    assert signalling.serve("keys.take", {}) == 2
+    assert signalling._journal.header.sealing_key == 2
+    assert signalling._keys.sealer.seal(b"", b"")[1] == 2
     signalling.stop()
     await signalling.run_until_stopped()
 

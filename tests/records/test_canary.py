@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from engine.calls.record import EntryKind
+from engine.records.finishing import finish
 from engine.records.query import query
+from engine.sealing.signing import SigningKeys
 from engine.sip.dialog import Dialog
 from engine.sip.flow import Flow
 from tests.records.samples import CODEC, journal_in, record
@@ -37,6 +39,8 @@ def test_no_real_number_is_found_in_the_journal(tmp_path: Path) -> None:
         journal.append(EntryKind.END, CODEC.encode(EntryKind.END, entry), entry.record_id)
         journal.flush()
     assert journal.close()
+    assert finish([tmp_path], CODEC, SigningKeys({1: bytes(32)}, 1), stopped=True).problems == []
+    assert {path.suffix for path in tmp_path.iterdir()} == {".journal", ".index", ".seal"}
     on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert len(on_disk) > 600 * 2 * 400
     assert not [national for national in everybody if national.removeprefix("0").encode() in on_disk]
