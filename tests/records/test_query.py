@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.calls.record import EntryKind
 from engine.records.frames import NO_CHAIN, Position, SegmentFile
@@ -368,3 +370,59 @@ def test_a_position_that_there_is_not(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"position {text}: {why}"):
             list(records_after([tmp_path], CODEC, Position.parse(text)))
     assert journal.chain != NO_CHAIN
+
+
+FEW = st.sampled_from([None, "1", "2", "3"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_is_asked_an_index_changes_no_answer(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("any")
+    journal = Segments(directory)
+    drawn = data.draw(st.lists(st.tuples(FEW, FEW, FEW, FEW, FEW, FEW, FEW), min_size=1, max_size=60))
+    kept = []
+    for number, (caller, callee, dialled, shown, tenant, reason, order_id) in enumerate(drawn):
+        kept.append(
+            record(
+                number,
+                caller=caller and f"+861380000000{caller}",
+                callee=callee and f"+861390000000{callee}",
+                dialled=dialled and f"70012345678901{dialled}",
+                shown=shown and f"70012345678901{shown}",
+                tenant=tenant,
+                reason=reason,
+                order_id=order_id,
+            )
+        )
+        journal.write(kept[-1])
+        if number % 25 == 24:
+            journal.next()
+    journal.next()
+    asked = [data.draw(FEW) for _ in range(7)]
+    caller, callee, dialled, shown, tenant, reason, order_id = asked
+    since, until = (data.draw(st.none() | st.integers(SETUP, SETUP + 60_000)) for _ in range(2))
+    wanted = Wanted.of(
+        CODEC,
+        caller=caller and f"1380000000{caller}",
+        callee=callee and f"1390000000{callee}",
+        dialled=dialled and f"70012345678901{dialled}",
+        shown=shown and f"70012345678901{shown}",
+        tenant=tenant,
+        reason=reason,
+        order_id=order_id,
+        since=since,
+        until=until,
+    )
+    expected = [
+        number
+        for number, one in enumerate(drawn)
+        if all(want in (None, has) for want, has in zip(asked, one, strict=True))
+        and (since is None or SETUP + 1000 * number >= since)
+        and (until is None or SETUP + 1000 * number < until)
+    ]
+    assert ask(directory, wanted) == expected
+    make_indexes(directory)
+    assert ask(directory, wanted) == expected
