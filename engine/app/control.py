@@ -30,8 +30,8 @@ from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
 from engine.app.passed_on import passed_on, text_of
+from engine.app.record_readers import RecordReaders
 from engine.app.reloading import Reloading
-from engine.app.segment_keeper import SegmentKeeper
 from engine.app.signalling_child import NotStarted, SignallingChild
 from engine.app.table_loader import Loaded, TableLoader, TableRefused, problem_values
 from engine.observe import logs
@@ -74,7 +74,8 @@ class Control:
         self._reloading = Reloading(config, overrides, settings, self, self._reload_begins, self._reload_ends)
         self._keys_dir = settings.sealing.directory(settings.data_dir)
         self._notifier = Notifier.from_environment()
-        self._metrics = Metrics(version("mask700"), expected_series())
+        self._readers = RecordReaders(settings, self._keys_dir)
+        self._metrics = Metrics(version("mask700"), expected_series(), self._readers.outlets.series)
         self._signalling = SignallingChild(config, overrides, module)
         self._page = MetricsPage(self._metrics, self._signalling, self.why_not_ready, settings.data_dir)
         self._loader = TableLoader(
@@ -85,7 +86,6 @@ class Control:
             self._switch,
             self._metrics.reloaded,
         )
-        self._keeper = SegmentKeeper(settings.records.directories(settings.data_dir), self._keys_dir)
         self._started = time.time()
         self._draining = False
         self._stop_soon = asyncio.Event()  # drain, then stop
@@ -117,20 +117,20 @@ class Control:
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
         reloading = asyncio.create_task(self._reloading.run(self._up.wait), name="reload on SIGHUP")
         watched = asyncio.create_task(self._show_signs_of_life(), name="watchdog")
-        keeping = asyncio.create_task(self._keep_segments(), name="seals and indexes")
+        reading = asyncio.create_task(self._readers.run(self._up.wait), name="readers of records")
         try:
             return await self._until_stopped()
         finally:
             self._notifier.stopping()
             reloading.cancel()
             watched.cancel()
-            keeping.cancel()
+            reading.cancel()
             await self._signalling.stop()
             await doors.close()
             web.should_exit = True
-            await asyncio.gather(serving, reloading, watched, keeping, return_exceptions=True)
+            await asyncio.gather(serving, reloading, watched, reading, return_exceptions=True)
             if self._up.is_set():
-                await self._keeper.last()
+                await self._readers.last()
             _log.info("stopped")
 
     async def _start(self) -> None:
@@ -244,6 +244,8 @@ class Control:
             return await self._load(Path(self._settings.bindings.table))
         if op == "bindings.load":
             return await self._load(Path(text_of(arguments, "path")))
+        if op.startswith("outlets."):
+            return await self._readers.outlets.answer(op, arguments)
         if op == "stats":
             return await self._stats()
         if op == "metrics":
@@ -320,10 +322,6 @@ class Control:
                 await self._signalling.ask("stats", period)
                 self._notifier.alive()
             await asyncio.sleep(period)
-
-    async def _keep_segments(self) -> None:
-        await self._up.wait()
-        await self._keeper.run()
 
     # --- the steps of a reload ---
 

@@ -113,6 +113,13 @@ def end_of(directories: Iterable[Path]) -> Place:
     return last
 
 
+def place_named(directories: Iterable[Path], text: str) -> Place:
+    """What an operator calls a place: a position, `beginning` or `now`. Raises ValueError, OSError."""
+    if text == "beginning":
+        return FIRST
+    return end_of(directories) if text == "now" else place_of(directories, Position.parse(text))
+
+
 def _frames_behind(
     segment: SegmentFile, file: BinaryIO, successor: SegmentFile | None, behind: Place, broken: Broken | None
 ) -> Iterator[Frame]:

@@ -163,7 +163,10 @@ class Outlet:
             if self._drop.records and (last or self._error or self._drop.is_due(self._clock())):
                 self._give_out()
         except (OSError, ValueError) as error:
-            return self._failed(error)
+            return self._failed(str(error))
+        except Exception as error:
+            _log.exception("outlet: our fault", outlet=self._settings.name)
+            return self._failed(f"our fault: {error!r}")
         if self._error:
             self._error, self._wait = "", 0.0
             _log.warning("the outlet works again", outlet=self._settings.name)
@@ -272,12 +275,11 @@ class Outlet:
 
     # --- trouble ---
 
-    def _failed(self, error: Exception) -> float:
+    def _failed(self, why: str) -> float:
         """Begins anew from what is on the disk, after a while."""
         self._drop.abandon()
         self._standing = None
         self._failures += 1
-        why = str(error)
         if why != self._error:
             _log.error("the outlet cannot go on, and tries again", outlet=self._settings.name, why=why)
         self._error = why
