@@ -31,7 +31,8 @@ from rich.table import Table
 from bench import compiled
 from bench.bindings import Row, make_rows, write_engine_table
 from bench.scripted import Party
-from engine.app.signalling import JournalRecords, MeasuredTable, RandomTokens, WallClock
+from engine.app.journal_records import JournalRecords
+from engine.app.signalling import MeasuredTable, RandomTokens, WallClock
 from engine.authorization.gate import Gate, Policy
 from engine.calls.board import Board
 from engine.calls.ports import Bindings, Records
@@ -41,14 +42,19 @@ from engine.calls.switchboard import Limits, Switchboard
 from engine.numbering.binding import Found, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
 from engine.observe.tally import Tally
+from engine.records.disk import Disk
+from engine.records.frames import Header
 from engine.records.journal import Journal
+from engine.records.open_segment import Beginning
 from engine.records.sealed_record import RecordCodec
+from engine.records.settings import RecordSettings
 from engine.routing.number_plan import NumberPlan
 from engine.routing.settings import TrunkSettings
 from engine.routing.trunks import Trunk, TrunkTable
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing
 from engine.sealing.tokens import LookupTokens
+from engine.sip.dialog import Dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import NEVER, TimerValues
@@ -87,7 +93,7 @@ class NoRecords:
 
     accepting = True
 
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
+    def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         pass
 
 
@@ -123,7 +129,8 @@ def whole(rows: list[Row], directory: Path) -> Composition:
     ours = NumberPlan(["700"], []).fault
     switch_current(directory, build_table(directory, csv, sealer, tokens, time.time(), ours).generation)
     table = BindingTable.open(directory, sealer, tokens, lambda _: None)
-    journal = Journal.open(directory / "records", time.time(), 20)
+    header = Header(0, "bench", "", keys.current)
+    journal = Journal([directory / "records"], RecordSettings(), header, Beginning(), Disk())
     tally = Tally()
     records = JournalRecords(journal, RecordCodec(sealer, tokens), tally)
     composition = _compose(MeasuredTable(table, tally), records, MemoryTable([]))

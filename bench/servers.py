@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import compiled, processes
 from bench.bindings import Row, write_engine_table, write_kamailio_table
 from bench.processes import CpuTime
+from engine.records.frames import Kind, read_segment, segment_files
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -151,7 +152,7 @@ def _engine(
         command += ["--set", f"{key}={value}"]
     # PYTHONSAFEPATH: the working directory must never decide which copy of the package runs.
     server = _launch(name, title, port, True, command, directory, {"PYTHONSAFEPATH": "1", **environment})
-    server.count_records = lambda: _lines_below(data / "records")
+    server.count_records = lambda: _entries_below(data / "records")
     _await_port(server)
     if not processes.wait_until(START_TIMEOUT_S, lambda: _is_ready(control_port)):
         server.stop()
@@ -222,6 +223,15 @@ def last_words(log: Path) -> str:
     """The end of a server's log, for an error message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return " | ".join(line for line in lines if line.strip())[-600:] or "it said nothing"
+
+
+def _entries_below(directory: Path) -> int:
+    return sum(
+        entry.kind in (Kind.START, Kind.END)
+        for file in segment_files([directory])
+        for frame in read_segment(file.path)
+        for entry in frame.entries
+    )
 
 
 def _lines_below(directory: Path) -> int:

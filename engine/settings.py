@@ -18,7 +18,7 @@ from engine.authorization.settings import AuthorizationSettings
 from engine.calls.settings import CallSettings
 from engine.numbering.settings import NumberingSettings
 from engine.observe.settings import CaptureSettings, LogSettings, TraceSettings
-from engine.records.settings import RecordSettings
+from engine.records.settings import OutletSettings, RecordSettings, check_outlets
 from engine.routing.number_plan import NumberPlan
 from engine.routing.settings import TrunkSettings, check_trunks
 from engine.sealing.settings import SealingSettings
@@ -48,6 +48,7 @@ class Settings:
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
     trunks: list[TrunkSettings] = field(default_factory=list)
+    outlets: list[OutletSettings] = field(default_factory=list)
 
     @property
     def control_socket(self) -> Path:
@@ -172,6 +173,8 @@ class _Reader:
                     self._report((name, *_path(key)), what)
         for index, key, what in check_trunks(settings.trunks):
             self._report(("trunks", index, *_path(key)), what)
+        for index, key, what in check_outlets(settings.outlets):
+            self._report(("outlets", index, *_path(key)), what)
         for key, what in settings.check():
             self._report(_path(key), what)
         return settings

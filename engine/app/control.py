@@ -29,6 +29,8 @@ from engine.app.live_settings import LiveSettings
 from engine.app.metrics_page import MetricsPage, expected_series
 from engine.app.notify import Notifier
 from engine.app.ownership import AlreadyRunning, DataDirectory
+from engine.app.passed_on import passed_on, text_of
+from engine.app.record_readers import RecordReaders
 from engine.app.reloading import Reloading
 from engine.app.rooms import rooms
 from engine.app.signalling_child import NotStarted, SignallingChild
@@ -37,6 +39,7 @@ from engine.observe import logs
 from engine.observe.metrics import Metrics
 from engine.routing.number_plan import NumberPlan
 from engine.sealing.keys import KeyRing, KeysUnusable
+from engine.sealing.signing import SigningKeys
 from engine.settings import Settings
 
 _log = logs.get_logger("app")
@@ -72,7 +75,8 @@ class Control:
         self._reloading = Reloading(config, overrides, settings, self, self._reload_begins, self._reload_ends)
         self._keys_dir = settings.sealing.directory(settings.data_dir)
         self._notifier = Notifier.from_environment()
-        self._metrics = Metrics(version("mask700"), expected_series())
+        self._readers = RecordReaders(settings, self._keys_dir)
+        self._metrics = Metrics(version("mask700"), expected_series(), self._readers.outlets.series)
         self._signalling = SignallingChild(config, overrides, module)
         self._page = MetricsPage(self._metrics, self._signalling, self.why_not_ready, settings.data_dir)
         self._loader = TableLoader(
@@ -117,21 +121,28 @@ class Control:
         serving = asyncio.create_task(web.serve(sockets=[http_door]), name="http")
         reloading = asyncio.create_task(self._reloading.run(self._up.wait), name="reload on SIGHUP")
         watched = asyncio.create_task(self._show_signs_of_life(), name="watchdog")
+        reading = asyncio.create_task(self._readers.run(self._up.wait), name="readers of records")
         try:
             return await self._until_stopped()
         finally:
             self._notifier.stopping()
             reloading.cancel()
             watched.cancel()
+            reading.cancel()
             await self._signalling.stop()
             await doors.close()
             web.should_exit = True
-            await asyncio.gather(serving, reloading, watched, return_exceptions=True)
+            await asyncio.gather(serving, reloading, watched, reading, return_exceptions=True)
+            if self._up.is_set():
+                await self._readers.last()
             _log.info("stopped")
 
     async def _start(self) -> None:
         try:
-            KeyRing.open(self._keys_dir, os.environ, created=lambda path: _log.warning("key made", file=path))
+            for keys in (KeyRing, SigningKeys):
+                keys.open(
+                    self._keys_dir, os.environ, created=lambda path: _log.warning("key made", file=path)
+                )
             await self._first_table()
         except KeysUnusable as error:
             raise CannotStart(str(error)) from None
@@ -236,27 +247,9 @@ class Control:
                 raise Refused("no table is configured (bindings.table)")
             return await self._load(Path(self._settings.bindings.table))
         if op == "bindings.load":
-            return await self._load(Path(_text(arguments, "path")))
-        if op == "calls.list":
-            limit = arguments.get("limit", 100)
-            if not isinstance(limit, int) or not 1 <= limit <= 1000:
-                raise Refused("limit must be 1 to 1000")
-            after = arguments.get("after")
-            if after is not None and not isinstance(after, int):
-                raise Refused("after must be the last next")
-            return await self._signalling.ask("calls.list", limit=limit, after=after)
-        if op.startswith("trace."):
-            wanted: dict[str, Any] = {
-                name: arguments.get(name) for name in ("number", "seconds", "call", "clear")
-            }
-            return await self._signalling.ask(op, **wanted)
-        if op in ("calls.show", "calls.end"):
-            return await self._signalling.ask(op, call=_text(arguments, "call"))
-        if op == "trunks.list":
-            return await self._signalling.ask("trunks.list")
-        if op in ("trunks.enable", "trunks.disable"):
-            enabled = op == "trunks.enable"
-            return await self._signalling.ask("trunks.set", name=_text(arguments, "name"), enabled=enabled)
+            return await self._load(Path(text_of(arguments, "path")))
+        if op.startswith("outlets."):
+            return await self._readers.outlets.answer(op, arguments)
         if op == "stats":
             return await self._stats()
         if op == "metrics":
@@ -264,7 +257,7 @@ class Control:
         if op == "version":
             return {"version": version("mask700"), "python": platform.python_version(), "rooms": rooms()}
         if op == "log-level":
-            return await self.set_level(_text(arguments, "level"))
+            return await self.set_level(text_of(arguments, "level"))
         if op == "drain":
             await self._drain()
             return {"draining": True, "calls_active": (await self._signalling.ask("stats"))["calls_active"]}
@@ -273,7 +266,7 @@ class Control:
                 self._stop_now.set()
             self._stop_soon.set()
             return {"stopping": True}
-        raise Refused(f'unknown op "{op}"')
+        return await passed_on(self._signalling.ask, op, arguments)
 
     async def _load(self, table: Path) -> Loaded:
         self._reload_begins()
@@ -380,10 +373,3 @@ def _bound(what: str, bind: Any, *arguments: Any) -> Any:
         return bind(*arguments)
     except OSError as error:
         raise CannotStart(f"{what}: {error.strerror or error}") from None
-
-
-def _text(arguments: dict[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value:
-        raise Refused(f'"{name}" is missing')
-    return value

@@ -36,6 +36,7 @@ class Figures:
         tally.record_write_failures = journal.write_failures
         tally.record_sync_failures = journal.sync_failures
         tally.journal_failed = bool(journal.failed)
+        tally.records_elsewhere = journal.elsewhere
         trunks = switchboard.trunks.trunks
         tally.trunk_up = {trunk.name: trunk.up for trunk in trunks}
         tally.trunk_calls = {

@@ -13,6 +13,7 @@ Asked: {"id": 7, "op": "stats", …arguments} → {"id": 7, "ok": true, "result"
 * `trunks.list` → [{"name", …}, …] · `trunks.set` {"name", "enabled"} → the trunk as it is then
 * `settings.apply` {"settings"}: `engine.app.live_settings.LiveSettings`, taken over at once
 * `bindings.switch` {"generation": file name} → anything; refused when the table cannot be opened
+* `keys.take`: reads the keys again, as `settings.apply` and `bindings.switch` do → the id of the one that seals
 * `log-level` {"level"} · `drain` · `stop` → anything; after `stop` the process ends by itself
 
 It tells `ready` {"addresses": ["udp://127.0.0.1:5060", …]} once all sockets are open and the table is; or `failed`

@@ -13,31 +13,31 @@ import time
 from time import perf_counter
 from typing import Any
 
+import msgspec
 import uvloop
 
 from engine.app.child import ChildArguments, child_arguments, leave_signals_to_control
 from engine.app.figures import Figures
+from engine.app.held_keys import HeldKeys
+from engine.app.journal_records import JournalRecords, interrupted_calls, open_journal
 from engine.app.link import Link, Refused
 from engine.app.live_settings import LiveSettings
 from engine.app.operations import Operations
 from engine.app.trunk_password import trunk_password
 from engine.app.watching import Watching
 from engine.authorization.gate import Gate, Policy
+from engine.calls.abandoned import AbandonedCalls
 from engine.calls.board import Board
 from engine.calls.ports import BindingsUnavailable
 from engine.calls.probes import Probes
-from engine.calls.record import CallRecord, EntryKind
 from engine.calls.switchboard import Switchboard
 from engine.numbering.binding import Found
 from engine.numbering.numbers import MaskedNumber, RealNumber
 from engine.observe import logs
 from engine.observe.tally import Tally
-from engine.records.journal import Journal
 from engine.records.sealed_record import RecordCodec
 from engine.routing.trunks import TrunkTable
-from engine.sealing.cipher import Sealer
-from engine.sealing.keys import KeyRing, KeysUnusable
-from engine.sealing.tokens import LookupTokens
+from engine.sealing.keys import KeysUnusable
 from engine.settings import Settings, SettingsError, load_settings
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Outbox
@@ -47,6 +47,7 @@ from engine.stores.table_lmdb import BindingTable
 from engine.transport.driver import Driver
 from engine.transport.streams import Streams
 
+_BEAT_S = 1.0
 _GC_THRESHOLDS = (50_000, 50, 1000)  # new objects, young collections, and old ones between two looks
 
 _log = logs.get_logger("signalling")
@@ -80,42 +81,6 @@ class MeasuredTable:
         return found
 
 
-class JournalRecords:
-    """Records into the journal: sealed at once, with the kernel at the end of the wake-up."""
-
-    def __init__(self, journal: Journal, codec: RecordCodec, tally: Tally) -> None:
-        self._journal = journal
-        self._begun: list[str] = []  # the caller's Call-IDs of START entries that the kernel may not have yet
-        self._encode = codec.encode
-        self._tally = tally
-
-    @property
-    def accepting(self) -> bool:
-        return not self._journal.failed
-
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
-        self._journal.append(self._encode(kind, record))
-        if kind == EntryKind.END:
-            self._tally.record_written(record.type)
-        else:
-            self._begun.append(record.a_call_id or "")
-
-    def keep(self, outbox: Outbox) -> None:
-        """Hands everything to the kernel. While that refuses, the 200 of a call whose START it has not leaves the
-        outbox again: the leg repeats it after T1, and it goes as soon as its START has gone."""
-        if self._journal.flush():
-            self._begun.clear()
-        elif self._begun:
-            outbox[:] = [item for item in outbox if not self._too_early(item[1])]
-
-    def _too_early(self, data: bytes) -> bool:
-        if not data.startswith(b"SIP/2.0 2"):
-            return False
-        head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape").split("\r\n")
-        cseq = next((line for line in head if line.startswith("CSeq: ")), "")
-        return cseq.endswith(" INVITE") and any(f"Call-ID: {call_id}" in head for call_id in self._begun)
-
-
 class WallClock:
     def utc_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -136,20 +101,24 @@ class Signalling:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
         self._stopping = asyncio.Event()
-        keys = KeyRing.open(settings.sealing.directory(settings.data_dir), os.environ)
-        sealer, lookup_tokens = Sealer(keys), LookupTokens(keys.lookup)
+        self._keys = HeldKeys(settings)
+        sealer, lookup_tokens = self._keys.sealer, self._keys.tokens
         self._tally = Tally()
-        self._journal = Journal.open(settings.data_dir / "records", time.time(), settings.records.fsync_ms)
+        codec, identifiers = RecordCodec(sealer, lookup_tokens), RandomTokens()
+        self._codec = codec
+        self._journal, self._recovered = open_journal(settings, codec, self._keys.ring, identifiers.token())
+        self._abandoned: AbandonedCalls | None = None
+        self._beating: asyncio.TimerHandle | None = None
         self._callers = LastCallers.open(
             settings.data_dir, sealer, settings.bindings.callback_window_s, _callers_begun_anew
         )
-        self._callers_failed = self._journal_failed = ""
+        self._callers_failed = ""
+        self._journal_failed = False
         self._table = BindingTable.open(settings.data_dir, sealer, lookup_tokens, self._last_caller)
         faults = LoggedFaults(self._tally)
-        identifiers = RandomTokens()
+        self._loop = loop
         sent_by = _sent_by(settings)
-        codec = RecordCodec(sealer, lookup_tokens)
-        self._records = JournalRecords(self._journal, codec, self._tally)
+        self._records = JournalRecords(self._journal, codec, self._tally, settings.records.durable == "fsync")
         self._board = Board(
             settings.calls, settings.node, _in_uri(settings.sip.advertise), sent_by, identifiers, WallClock(),
             self._records, self._callers, self._tally, faults,
@@ -192,6 +161,12 @@ class Signalling:
                     await self._streams.listen(address.host, address.port)
             except OSError as error:
                 raise OSError(f"{address}: {_said(error)}") from None
+        self._abandoned = AbandonedCalls(
+            self._endpoint, self._records, self._tally, interrupted_calls(self._recovered, self._codec),
+            self._settings.calls.farewells_per_s, time.monotonic(),
+        )  # fmt: skip
+        self._journal.told = lambda: self._loop.call_soon_threadsafe(self._driver.settle)
+        self._beat()
         self._driver.start()
         await self._watching.start()
         return [str(address) for address in self._settings.sip.listen_addresses()]
@@ -199,12 +174,19 @@ class Signalling:
     async def run_until_stopped(self) -> None:
         """Ends what still runs, with a BYE to each side and a record of each, and closes everything."""
         await self._stopping.wait()
+        if self._beating is not None:
+            self._beating.cancel()
+        if self._abandoned is not None:
+            self._abandoned.hurry(time.monotonic())
         self._switchboard.close(time.monotonic())
         self._driver.settle()
+        if self._abandoned is not None:
+            self._abandoned.wake(time.monotonic())  # their BYEs have left
         await self._watching.close()
         self._driver.close()
         self._callers.close(time.time())
         self._table.close()
+        self._journal.told = lambda: None
         if not self._journal.close():
             _log.error("records were lost", why=self._journal.failed, lost=self._journal.lost)
 
@@ -233,7 +215,10 @@ class Signalling:
             return operations.list_trunks()
         if op == "trunks.set":
             return operations.set_trunk(str(arguments["name"]), bool(arguments["enabled"]))
+        if op == "keys.take":
+            return self._take_keys()
         if op == "settings.apply":
+            self._take_keys()
             try:
                 self._apply(LiveSettings.from_link(arguments["settings"]))
             except OSError as error:
@@ -262,13 +247,24 @@ class Signalling:
             "records_unsynced": self._journal.unsynced,
         }
 
+    def _take_keys(self) -> int:
+        key = self._keys.take()
+        self._journal.header = msgspec.structs.replace(self._journal.header, sealing_key=key)
+        return key
+
     def _switch(self, generation: str) -> None:
+        self._take_keys()  # the builder may have sealed with a new one
         try:
             self._table.switch(generation)
         except BindingsUnavailable as error:
             raise Refused(str(error)) from None
 
     # --- of the rooms ---
+
+    def _beat(self) -> None:
+        """Once a second: how long calls were up is known to the second whatever happens."""
+        self._beating = self._loop.call_later(_BEAT_S, self._beat)
+        self._journal.beat()
 
     def _apply(self, live: LiveSettings) -> None:
         """Takes a configuration over, the first and every later one. Calls that are up go on as they began. Raises
@@ -302,12 +298,13 @@ class Signalling:
     def _keep(self) -> None:
         """Before anything is sent: records and last callers go to the kernel."""
         self._records.keep(self._endpoint.outbox)
-        if self._journal.failed != self._journal_failed:
-            self._journal_failed = self._journal.failed
-            if self._journal_failed:
-                _log.error("no call is taken: records cannot be written", why=self._journal_failed)
+        failed = self._journal.failed
+        if (failed != "") != self._journal_failed:
+            self._journal_failed = failed != ""
+            if failed:
+                _log.error("records do not reach the disk", why=failed)
             else:
-                _log.warning("records can be written again, and calls are taken")
+                _log.warning("records reach the disk again")
         if not self._callers.flush(time.time()) and self._callers.failed != self._callers_failed:
             _log.error("last callers cannot be kept", why=self._callers.failed)
         self._callers_failed = self._callers.failed

@@ -199,7 +199,7 @@ class Call(CallState):
     def _relay_progress(self, event: CallEvent, now: float) -> None:
         record = self.record
         if record.ringing_time is None:
-            record.ringing_time = self.board.clock.utc_ms()
+            record.ringing_time = self.utc_ms(now)
             self.board.tally.observe_pdd(now - self._started)
             self._remind_at = now + _REMINDER_S
             self._hops[self._hop].health.heard_at = now
@@ -216,7 +216,7 @@ class Call(CallState):
             self.state = State.RINGING
             return
         record = self.record
-        record.answer_time = self.board.clock.utc_ms()
+        record.answer_time = self.utc_ms(now)
         record.sip_status = 200
         self.answered_at = now
         self._hops[self._hop].health.heard_at = now
@@ -225,8 +225,10 @@ class Call(CallState):
         self.board.tally.observe_setup(now - self._started)
         self._silent_until = self._ring_until = self._expires_at = self._remind_at = NEVER
         self._talk_until = now + self._max_talk_s
-        self.board.records.write(EntryKind.START, record)
-        self._caller().answer(event.early, event.crossing, now)
+        caller = self._caller()
+        legs = (caller.dialog_for(event.early), self._callee().dialog_of("")[0])
+        self.board.records.write(EntryKind.START, record, legs)
+        caller.answer(event.early, event.crossing, now)
         if self.conversation is not None:
             self.conversation.settle(now)
         self.rearm()

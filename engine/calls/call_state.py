@@ -176,6 +176,11 @@ class CallState(Timed):
             until = min(until, self._caller().due, self._callee().due)
         self.board.endpoint.wheel.schedule(self, until)
 
+    def utc_ms(self, now: float) -> int:
+        """The wall clock as it stood at the call's setup, and the time gone by since: however often somebody sets it
+        meanwhile, a call's times are in order, and what lies between them is what the caller has waited or talked."""
+        return (self.record.setup_time or 0) + round((now - self._started) * 1000)
+
     # --- for the actions ---
 
     def _finish(self, reason: Reason, status: int, cause: int, released_by: str, now: float) -> None:
@@ -186,7 +191,7 @@ class CallState(Timed):
         record.sip_status = status
         record.q850_cause = cause
         record.released_by = released_by
-        record.close(self.board.clock.utc_ms())
+        record.close(self.utc_ms(now))
         self.board.records.write(EntryKind.END, record)
         tally = self.board.tally
         tally.call_ended(self.model, record.disposition, record.reason)

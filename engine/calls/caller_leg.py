@@ -85,6 +85,10 @@ class CallerLeg(Leg):
         known = self._early.get(early)
         return not early or (known is not None and known.settled)
 
+    def dialog_for(self, early: str) -> Dialog:
+        """The dialog that an answer of the callee's `early` makes of its own."""
+        return self._early_dialog(early).dialog
+
     # --- in ---
 
     def on_cancel(self, request: Request, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from engine.calls.record import CallRecord, EntryKind
 from engine.numbering.binding import Found
 from engine.numbering.numbers import MaskedNumber, RealNumber
+from engine.sip.dialog import Dialog
 from engine.sip.endpoint import Tally
 
 
@@ -42,9 +43,9 @@ class Records(Protocol):
         """False while entries cannot be kept: then no new call may begin."""
         ...
 
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
+    def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         """Keeps an entry as the record stands now. It reaches the kernel before anything that is put into
-        the outbox in the same wake-up leaves."""
+        the outbox in the same wake-up leaves. `legs`, of a START: the caller's and the callee's dialog."""
         ...
 
 

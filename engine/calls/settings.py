@@ -13,6 +13,8 @@ class CallSettings:
     session_expires_s: int = 1800
     """How often a session is refreshed on each leg, 0: only where the far end asks for it (RFC 4028)."""
     min_session_expires_s: int = 90
+    farewells_per_s: int = 500
+    """How many BYEs a restarted engine sends to the legs of the calls that were interrupted."""
 
     def check(self) -> list[tuple[str, str]]:
         """What is wrong, as (key, what)."""
@@ -22,6 +24,7 @@ class CallSettings:
             ("first_response_s", self.first_response_s, 1, 32),
             ("max_duration_s", self.max_duration_s, 1, 7 * 86_400),
             ("min_session_expires_s", self.min_session_expires_s, 1, 86_400),
+            ("farewells_per_s", self.farewells_per_s, 1, 100_000),
         ):
             if not low <= value <= high:
                 problems.append((key, f"must be {low} to {high}, not {value}"))

@@ -56,6 +56,7 @@ class Summary(Timed):
     def flush(self) -> None:
         """Writes what has been counted."""
         for record in self._counts.values():
-            record.close(self._board.clock.utc_ms())
+            # Whoever sets the clock back meanwhile does not end a second before it began.
+            record.close(max(record.setup_time or 0, self._board.clock.utc_ms()))
             self._board.records.write(EntryKind.END, record)
         self._counts.clear()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import bindings, health, records, running, top, tracing
+from engine.cli import bindings, health, keys, outlets, proof, records, running, top, tracing
 from engine.cli.engine_client import settings_or_exit
 from engine.cli.options import DEFAULT_CONFIG, Config, Json, Overrides
 from engine.cli.output import DONE, FAILED, complain, print_json
@@ -110,7 +110,10 @@ def lab(
 app.add_typer(bindings.app, name="bindings")
 app.add_typer(running.calls, name="calls")
 app.add_typer(running.trunks, name="trunks")
+records.app.command("verify")(proof.verify_records)
 app.add_typer(records.app, name="cdr")
+app.add_typer(outlets.app, name="outlets")
+app.add_typer(keys.app, name="keys")
 app.add_typer(tracing.app, name="trace")
 app.command("health")(health.health)
 app.command("stats")(running.stats)

@@ -40,17 +40,25 @@ _FOLLOW_SECONDS = 0.3
 def query_records(
     caller: Annotated[str | None, typer.Option("--caller", metavar="NUMBER")] = None,
     callee: Annotated[str | None, typer.Option("--callee", metavar="NUMBER")] = None,
-    dialled: Annotated[str | None, typer.Option("--dialled", metavar="NUMBER")] = None,
+    dialled: Annotated[
+        str | None,
+        typer.Option("--dialled", metavar="NUMBER", help="The 700 number, or whatever was dialled."),
+    ] = None,
+    shown: Annotated[
+        str | None, typer.Option("--shown", metavar="NUMBER", help="The 700 number that the callee saw.")
+    ] = None,
     since: Since = "",
     until: Until = "",
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="WORD", help="normal, not_bound, …")
     ] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME")] = None,
+    order_id: Annotated[str | None, typer.Option("--order-id", metavar="ID")] = None,
     json: Json = False,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
 ) -> None:
-    """Find records by number, time and reason."""
+    """Find records by number, time, reason, tenant and order, whether the engine runs or not."""
     from engine.records.query import Wanted, query
 
     settings = settings_or_exit(config, overrides, json)
@@ -64,11 +72,14 @@ def query_records(
             since=_moment("--since", since),
             until=_moment("--until", until),
             reason=reason,
+            shown=shown,
+            tenant=tenant,
+            order_id=order_id,
         )
     except ValueError as error:
         fail(str(error), json, 2)
-    broken = _Broken()
-    _print(query(_directory(settings), codec, wanted, broken=broken), json)
+    broken = Broken()
+    _print(query(record_directories(settings), codec, wanted, broken=broken), json)
     broken.tell()
 
 
@@ -76,21 +87,57 @@ def query_records(
 def export_records(
     since: Since = "",
     until: Until = "",
+    form: Annotated[str, typer.Option("--format", metavar="csv|jsonl", help="What each line is.")] = "jsonl",
+    after: Annotated[
+        str, typer.Option("--after", metavar="POSITION", help="Only what was written behind this position.")
+    ] = "",
+    positions: Annotated[
+        bool, typer.Option("--positions", help="Put each record's position in front of it.")
+    ] = False,
+    no_header: Annotated[bool, typer.Option("--no-header", help="Leave the header row of CSV out.")] = False,
     json: Json = False,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
 ) -> None:
-    """Write records as JSON lines."""
-    from engine.records.query import Wanted, query
+    """Write records as JSON lines or CSV.
+
+    The columns are always the same, in the same order. What comes last, on stderr, is the position to go on from with
+    --after; with --json as {"position": …}.
+    """
+    import sys
+
+    from engine.records.frames import Position
+    from engine.records.query import Wanted, records_after
+    from engine.records.reading import BEGINNING
+    from engine.records.rows import FORMATS, header, line_of
 
     settings = settings_or_exit(config, overrides, json)
     codec = record_codec(settings, json)
+    passed = BEGINNING
+
+    def seen(position: Position) -> None:
+        nonlocal passed
+        passed = position
+
+    broken = Broken()
+    output = sys.stdout.buffer
     try:
+        if form not in FORMATS:
+            raise ValueError(f'--format: "{form}" is none of {", ".join(FORMATS)}')
+        passed = Position.parse(after) if after else BEGINNING
         wanted = Wanted.of(codec, since=_moment("--since", since), until=_moment("--until", until))
+        found = records_after(record_directories(settings), codec, passed, wanted, broken=broken, seen=seen)
+        line, head = line_of(form, positions), header(form, positions)
+        first = next(found, None)  # a position that there is not is bad usage, and gives no header
+        output.write(b"" if no_header else head)
+        if first is not None:
+            output.write(line(first))
+        for one in found:
+            output.write(line(one))
     except ValueError as error:
         fail(str(error), json, 2)
-    broken = _Broken()
-    _print(query(_directory(settings), codec, wanted, broken=broken), True)
+    output.flush()
+    complain(f'{{"position":"{passed}"}}' if json else f"go on with --after {passed}")
     broken.tell()
 
 
@@ -110,9 +157,9 @@ def tail_records(
         return True
 
     settings = settings_or_exit(config, overrides, json)
-    broken = _Broken()
+    broken = Broken()
     records = tail(
-        _directory(settings),
+        record_directories(settings),
         record_codec(settings, json),
         count,
         wait=wait if follow else None,
@@ -126,8 +173,8 @@ def tail_records(
     broken.tell()
 
 
-class _Broken:
-    """Counts the records that could not be read: an answer that lacks some must not look complete."""
+class Broken:
+    """Counts what could not be read: an answer that lacks something must not look complete."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -139,7 +186,7 @@ class _Broken:
 
     def tell(self) -> None:
         if self._count:
-            complain(f"{self._count} records could not be read; the first: {self._first}")
+            complain(f"{self._count} places could not be read; the first: {self._first}")
             raise typer.Exit(FAILED)
 
 
@@ -160,8 +207,9 @@ def _line(record: Record) -> str:
     )
 
 
-def _directory(settings: Settings) -> Path:
-    return settings.data_dir / "records"
+def record_directories(settings: Settings) -> list[Path]:
+    """Where records lie."""
+    return settings.records.directories(settings.data_dir)
 
 
 def record_codec(settings: Settings, json: bool) -> RecordCodec:

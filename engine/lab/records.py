@@ -20,11 +20,11 @@ class LabRecords:
     def __init__(self, data_dir: Path, settings: Settings) -> None:
         keys = KeyRing.open(settings.sealing.directory(data_dir), os.environ, create=False)
         self._codec = RecordCodec(Sealer(keys), LookupTokens(keys.lookup))
-        self._directory = data_dir / "records"
+        self._directories = settings.records.directories(data_dir)
 
     def of_calls_since(self, moment_ms: int) -> list[Record]:
         """The records of ended calls that began at `moment_ms` (unix milliseconds) or later."""
-        return list(query(self._directory, self._codec, Wanted(since=moment_ms)))
+        return list(query(self._directories, self._codec, Wanted(since=moment_ms)))
 
 
 def now_ms() -> int:

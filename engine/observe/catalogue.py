@@ -50,6 +50,7 @@ FAILURE = "mask700_failure_seconds"
 TRUNK_CALLS_ACTIVE = "mask700_trunk_calls_active"
 NEXT_HOP_UP = "mask700_next_hop_up"
 JOURNAL_FAILED = "mask700_journal_failed"
+RECORDS_ELSEWHERE = "mask700_records_elsewhere"
 RECORD_FAILURES = "mask700_record_failures_total"
 RECORDS_LOST = "mask700_records_lost_total"
 INTERNAL_ERRORS = "mask700_internal_errors_total"
@@ -58,6 +59,11 @@ BINDING_TABLE_TIMESTAMP = "mask700_binding_table_timestamp_seconds"
 UDP_DROPS = "mask700_udp_drops_total"
 UDP_RECEIVE_QUEUE = "mask700_udp_receive_queue_bytes"
 CAPTURED = "mask700_captured_messages_total"
+OUTLET_UP = "mask700_outlet_up"
+OUTLET_LAG_RECORDS = "mask700_outlet_lag_records"
+OUTLET_LAG = "mask700_outlet_lag_seconds"
+OUTLET_RECORDS = "mask700_outlet_records_total"
+OUTLET_FAILURES = "mask700_outlet_failures_total"
 
 _ANSWERING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0)
 _TALKING = (
@@ -135,7 +141,15 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         NEXT_HOP_UP, "gauge", ("trunk", "next_hop"), "1 unless the probes of that next hop went unanswered."
     ),
-    Metric(JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; no call is admitted then."),
+    Metric(
+        JOURNAL_FAILED, "gauge", (), "1 while records do not reach the disk; soon no call is admitted then."
+    ),
+    Metric(
+        RECORDS_ELSEWHERE,
+        "gauge",
+        (),
+        "1 while records go to records.spare_dir, for the first place takes none.",
+    ),
     Metric(
         RECORD_FAILURES,
         "counter",
@@ -160,6 +174,13 @@ METRICS: tuple[Metric, ...] = (
         "Messages for the HEP3 collector: sent, dropped by the engine, failed.",
     ),
     Metric(UDP_RECEIVE_QUEUE, "gauge", ("socket",), "Bytes that wait to be read by the engine."),
+    Metric(OUTLET_UP, "gauge", ("outlet",), "1 while nothing keeps the outlet from giving out records."),
+    Metric(OUTLET_LAG_RECORDS, "gauge", ("outlet",), "Records that it has not given out yet."),
+    Metric(OUTLET_LAG, "gauge", ("outlet",), "Age of the oldest record that it has not given out yet."),
+    Metric(OUTLET_RECORDS, "counter", ("outlet",), "Records given out, since the outlet was first used."),
+    Metric(
+        OUTLET_FAILURES, "counter", ("outlet",), "Times that it could not go on; each damaged place counts."
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

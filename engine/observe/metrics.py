@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -30,12 +30,18 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics(Collector):
     """Holds what is known until the next scrape asks for more.
 
-    `expected`: counters of the signalling process that are 0 until they move, instead of missing.
+    `expected`: counters of the signalling process that are 0 until they move, instead of missing. `others`: gives
+    series of other processes, by name and label values.
     `ready`, `table_in_force_since` (unix time, None: no table) and `udp_queues` (by address) are the control
     process's own to say.
     """
 
-    def __init__(self, version: str, expected: Iterable[SeriesName] = ()) -> None:
+    def __init__(
+        self,
+        version: str,
+        expected: Iterable[SeriesName] = (),
+        others: Callable[[], Mapping[str, Mapping[tuple[str, ...], float]]] = dict,
+    ) -> None:
         self._expected: _Series = {}
         for name, labels in expected:
             self._expected.setdefault(name, {})[labels] = 0
@@ -46,6 +52,7 @@ class Metrics(Collector):
         self._gauges: _Series = {}
         self._histograms: dict[str, dict[tuple[str, ...], tuple[list[int], float]]] = {}
         self._reloads: dict[tuple[str, ...], float] = {("loaded",): 0, ("rejected",): 0, ("failed",): 0}
+        self._others = others
         self._build = (version, platform.python_version())
         self._fresh = False
         self._signalling_pid = 0
@@ -85,13 +92,16 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         queues = self.udp_queues.items()
         since = self.table_in_force_since
-        counters: _Series = {
+        others = self._others()
+        counters: Mapping[str, Mapping[tuple[str, ...], float]] = {
+            **others,
             **self._counters,
             **{name: {**zeros, **self._counters.get(name, {})} for name, zeros in self._expected.items()},
             catalogue.BINDING_RELOADS: self._reloads,
             catalogue.UDP_DROPS: {(address,): queue.dropped for address, queue in queues},
         }
-        gauges: _Series = {
+        gauges: Mapping[str, Mapping[tuple[str, ...], float]] = {
+            **others,
             **self._gauges,
             catalogue.BUILD_INFO: {self._build: 1.0},
             catalogue.SIGNALLING_UP: {(): float(self._fresh)},

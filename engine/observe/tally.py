@@ -106,6 +106,7 @@ class Tally:
         self.record_write_failures = 0
         self.record_sync_failures = 0
         self.journal_failed = False
+        self.records_elsewhere = False
         self.tcp_connections = 0
         self.bindings = 0
         self.draining = False
@@ -200,6 +201,7 @@ class Tally:
             (catalogue.BINDINGS, [], self.bindings),
             (catalogue.DRAINING, [], int(self.draining)),
             (catalogue.JOURNAL_FAILED, [], int(self.journal_failed)),
+            (catalogue.RECORDS_ELSEWHERE, [], int(self.records_elsewhere)),
             (catalogue.TCP_CONNECTIONS, [], self.tcp_connections),
         ]
         gauges += [(catalogue.TRUNK_UP, [trunk], int(up)) for trunk, up in self.trunk_up.items()]

@@ -17,3 +17,17 @@ class Tokens(Protocol):
 
     def real(self, digits: str) -> bytes: ...
     def number(self, digits: str) -> bytes: ...
+
+
+class Signing(Protocol):
+    """`engine.sealing.signing.SigningKeys`."""
+
+    @property
+    def current(self) -> int: ...
+    def sign(self, data: bytes) -> bytes: ...
+
+
+class Signatures(Protocol):
+    """`engine.sealing.signing.PublicKeys`."""
+
+    def verifies(self, key_id: int, signature: bytes, data: bytes) -> bool: ...

@@ -56,6 +56,11 @@ class Sealer:
         self._opening: dict[bytes, AESGCM] = {}  # by cipher id, key id and salt
         self._draw_salt()
 
+    def take(self, keys: Keys) -> None:
+        """Seals with these keys' current one from now on, and opens with any of them."""
+        self._keys = keys
+        self._draw_salt()
+
     def seal(self, plain: bytes, context: bytes) -> bytes:
         """`plain`, sealed: OVERHEAD bytes longer."""
         if self._left == 0:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from engine.app.signalling import Signalling, allow_many_connections
 from engine.calls.record import EntryKind
+from engine.sealing.keys import rotate_sealing
 from engine.settings import load_settings
 from engine.sip.flow import Flow
 from tests.app.tables import write_config
@@ -42,21 +43,37 @@ async def test_what_keeps_calls_from_being_recorded_is_said_and_so_is_its_end(
     config, _ = write_config(tmp_path, "")
     signalling = Signalling(load_settings(config, []), asyncio.get_running_loop())
 
-    def refuse(descriptor: int, data: bytes) -> int:
+    def refuse(descriptor: int, data: bytes, offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     signalling._records.write(EntryKind.START, record(1))
     with capture_logs() as said:
         with monkeypatch.context() as full:
-            full.setattr(os, "write", refuse)
+            full.setattr(os, "pwrite", refuse)
             for _ in range(3):
                 signalling._driver.settle()
-        signalling._driver.settle()
+        async with asyncio.timeout(10):
+            while len(said) < 2:  # the thread that syncs has to find that the disk is well again
+                signalling._driver.settle()
+                await asyncio.sleep(0.01)
     assert [(line["log_level"], line["event"]) for line in said] == [
-        ("error", "no call is taken: records cannot be written"),
-        ("warning", "records can be written again, and calls are taken"),
+        ("error", "records do not reach the disk"),
+        ("warning", "records reach the disk again"),
     ]
     assert "No space left" in said[0]["why"]
+    signalling.stop()
+    await signalling.run_until_stopped()
+
+
+async def test_rotated_keys_seal_from_now_on(tmp_path: Path) -> None:
+    config, _ = write_config(tmp_path, "")
+    settings = load_settings(config, [])
+    signalling = Signalling(settings, asyncio.get_running_loop())
+    assert signalling.serve("keys.take", {}) == 1
+    rotate_sealing(tmp_path / "var" / "keys", {})
+    assert signalling.serve("keys.take", {}) == 2
+    assert signalling._journal.header.sealing_key == 2
+    assert signalling._keys.sealer.seal(b"", b"")[1] == 2
     signalling.stop()
     await signalling.run_until_stopped()
 

@@ -14,8 +14,12 @@ from engine.app import unix_door
 from engine.app.control_socket import ControlSocket
 from engine.calls.record import CallRecord, EntryKind
 from engine.cli.main import app
+from engine.records.disk import Disk
+from engine.records.frames import Header
 from engine.records.journal import Journal
+from engine.records.recovery import recover
 from engine.records.sealed_record import RecordCodec
+from engine.records.settings import RecordSettings
 from engine.routing.number_plan import NumberPlan
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing
@@ -54,14 +58,17 @@ class World:
         switch_current(self.data_dir, built.generation)
 
     def write_records(self, *records: CallRecord) -> Path:
-        """The file that they are in."""
+        """The segment that they are in, closed."""
         sealer, tokens = self._keys()
         codec = RecordCodec(sealer, tokens)
-        journal = Journal.open(self.data_dir / "records", time.time())
+        directory = self.data_dir / "records"
+        beginning = recover([directory], codec, lambda _: None).beginning
+        settings = RecordSettings(segment_mib=1)
+        journal = Journal([directory], settings, Header(0, "mask700-1", "w1"), beginning, Disk())
         for record in records:
-            journal.append(codec.encode(EntryKind.END, record))
-        journal.flush()
-        journal.close()
+            journal.append(EntryKind.END, codec.encode(EntryKind.END, record), record.record_id)
+            journal.flush()
+        assert journal.close()
         return journal.path
 
     def seal(self, record: CallRecord) -> bytes:

@@ -53,7 +53,7 @@ def test_counters() -> None:
 def test_gauges() -> None:
     tally = Tally()
     tally.calls_active, tally.transactions_active, tally.records_unsynced, tally.bindings = 1, 2, 3, 4
-    tally.draining = tally.journal_failed = True
+    tally.draining = tally.journal_failed = tally.records_elsewhere = True
     tally.tcp_connections = 5
     tally.trunk_up["pstn"] = False
     tally.trunk_calls["pstn", "out"] = 6
@@ -68,6 +68,7 @@ def test_gauges() -> None:
         (catalogue.TRUNK_CALLS_ACTIVE, "pstn", "out"): 6,
         (catalogue.NEXT_HOP_UP, "pstn", "udp://127.0.0.1:5090"): 1,
         (catalogue.JOURNAL_FAILED,): 1,
+        (catalogue.RECORDS_ELSEWHERE,): 1,
         (catalogue.TCP_CONNECTIONS,): 5,
     }
 

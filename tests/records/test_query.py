@@ -1,92 +1,208 @@
-"""Finding records again: by number in any form, by time, by reason, forwards, backwards, as they come."""
+"""Finding records again: by number in any form, by time, by reason, as they come; with an index and without."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.calls.record import CallRecord, EntryKind
-from engine.records.query import Record, Wanted, export, query, tail
+from engine.calls.record import EntryKind
+from engine.records.frames import NO_CHAIN, Position, SegmentFile
+from engine.records.index import index_path
+from engine.records.query import Found, Record, Wanted, query, records_after, tail
+from engine.records.reading import BEGINNING, segments
 from engine.records.sealed_record import RecordCodec
 from engine.sealing.cipher import Sealer
 from engine.sealing.keys import KeyRing
 from engine.sealing.tokens import LookupTokens
-from tests.records.samples import ANSWERED, CODEC, RING, SETUP, record
-
-FIRST = "journal-20260131-080000.000.ndjson"
-SECOND = "journal-20260131-090000.000.ndjson"
-
-
-def line(entry: CallRecord, kind: EntryKind = EntryKind.END) -> bytes:
-    return CODEC.encode(kind, entry)
-
-
-def write(path: Path, entries: Iterable[CallRecord | bytes]) -> None:
-    with path.open("ab") as file:
-        for entry in entries:
-            file.write(entry if isinstance(entry, bytes) else line(entry))
+from tests.records.indexes import make_index, make_indexes
+from tests.records.old_lines import FIRST, SECOND, old_line, write_old
+from tests.records.samples import CODEC, RING, SETUP, record
+from tests.records.segments import Segments
 
 
 def numbers(found: Iterable[Record]) -> list[int]:
     return [int(str(record["record_id"]), 16) for record in found]
 
 
+def numbers_of(found: Iterable[Found]) -> list[int]:
+    return numbers(one.record for one in found)
+
+
+def ask(directory: Path, wanted: Wanted | None = None) -> list[int]:
+    """The answer, which must be complete."""
+    broken: list[str] = []
+    found = numbers(query([directory], CODEC, wanted, broken=broken.append))
+    assert broken == []
+    return found
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
 def test_nothing_was_ever_recorded(tmp_path: Path) -> None:
-    assert list(query(tmp_path / "records", CODEC)) == []
-    assert list(query(tmp_path / "records", CODEC, newest_first=True, open_calls=True)) == []
-    assert list(tail(tmp_path / "records", CODEC, 5)) == []
+    assert ask(tmp_path / "records") == []
+    assert list(tail([tmp_path / "records"], CODEC, 5)) == []
+    assert list(records_after([tmp_path / "records"], CODEC, BEGINNING)) == []
 
 
-def test_records_come_in_order_or_backwards_over_all_files(tmp_path: Path) -> None:
-    write(tmp_path / SECOND, [record(3), record(4)])
-    write(tmp_path / FIRST, [record(1), record(2)])
-    write(tmp_path / "notes.ndjson", [record(9)])
-    assert numbers(query(tmp_path, CODEC)) == [1, 2, 3, 4]
-    assert numbers(query(tmp_path, CODEC, newest_first=True)) == [4, 3, 2, 1]
-    assert next(query(tmp_path, CODEC))["caller"] == "+8613800000001"
+def test_records_come_in_order_over_everything_that_was_ever_written(tmp_path: Path) -> None:
+    spare = tmp_path / "spare"
+    write_old(tmp_path / SECOND, [record(3), record(4)])
+    write_old(tmp_path / FIRST, [record(1), record(2)])
+    write_old(tmp_path / "notes.ndjson", [record(9)])
+    journal = Segments(tmp_path)
+    journal.write(record(5), record(6))
+    journal.write(record(8), kind=EntryKind.START)
+    journal.next(spare)
+    journal.write(record(7))
+    journal.next(tmp_path, footer=False)
+    journal.write(record(8))
+    broken: list[str] = []
+    assert numbers(query([tmp_path, spare], CODEC, broken=broken.append)) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert broken == []
+    assert next(query([tmp_path], CODEC))["caller"] == "+8613800000001"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ({}, [1, 2, 3, 4]),
-        ({"caller": "13800000001"}, [1, 3]),
-        ({"caller": "+86 138-0000-0001"}, [1, 3]),
-        ({"caller": "008613800000001"}, [1, 3]),
-        ({"callee": "13800000001"}, [2]),
-        ({"callee": "010 6200 0001"}, [4]),
-        ({"dialled": "+86700123456789012"}, [1, 2]),
-        ({"dialled": "700123456789012"}, [1, 2]),
-        ({"dialled": "70012345"}, [3]),
-        ({"reason": "callee_busy"}, [2, 4]),
-        ({"reason": "callee"}, []),
-        ({"since": SETUP + 2000}, [2, 3, 4]),
-        ({"until": SETUP + 2000}, [1]),
-        ({"since": SETUP + 2000, "until": SETUP + 3001}, [2, 3]),
-        ({"caller": "13800000001", "dialled": "70012345", "since": SETUP, "reason": "normal"}, [3]),
-        ({"caller": "13800000009"}, []),
-    ],
-)
-def test_what_is_wanted_is_found(tmp_path: Path, wanted: dict[str, object], expected: list[int]) -> None:
-    write(
-        tmp_path / FIRST,
-        [
-            record(1),
-            record(2, caller="+8613700000003", callee="+8613800000001", reason="callee_busy"),
-            record(3, dialled="70012345", callee=None),
-            record(4, caller=None, callee="+861062000001", dialled=None, reason="callee_busy"),
-            record(5, setup_time=None, caller=None, dialled=None, reason=None),
-        ],
+WANTED: list[tuple[dict[str, object], list[int]]] = [
+    ({}, [1, 2, 3, 4, 5]),
+    ({"caller": "13800000001"}, [1, 3]),
+    ({"caller": "+86 138-0000-0001"}, [1, 3]),
+    ({"caller": "008613800000001"}, [1, 3]),
+    ({"callee": "13800000001"}, [2]),
+    ({"callee": "010 6200 0001"}, [4]),
+    ({"dialled": "+86700123456789012"}, [1, 2]),
+    ({"dialled": "700123456789012"}, [1, 2]),
+    ({"dialled": "70012345"}, [3]),
+    ({"shown": "700123456789012"}, [1, 4, 5]),
+    ({"shown": "86700123456780000"}, [2]),
+    ({"reason": "callee_busy"}, [2, 4]),
+    ({"reason": "callee"}, []),
+    ({"tenant": "acme"}, [3]),
+    ({"order_id": "order-99887"}, [1, 2, 4]),
+    ({"order_id": "order of 13912345678"}, [3]),
+    ({"order_id": "700123456789012"}, []),
+    ({"since": SETUP + 2000}, [2, 3, 4]),
+    ({"until": SETUP + 2000}, [1]),
+    ({"since": SETUP + 2000, "until": SETUP + 3001}, [2, 3]),
+    ({"caller": "13800000001", "dialled": "70012345", "since": SETUP, "reason": "normal"}, [3]),
+    ({"caller": "13800000001", "dialled": "70012345", "tenant": "default"}, []),
+    ({"caller": "13800000009"}, []),
+]
+
+
+def various(directory: Path) -> Segments:
+    journal = Segments(directory)
+    journal.write(
+        record(1),
+        record(
+            2, caller="+8613700000003", callee="+8613800000001", reason="callee_busy", shown="700123456780000"
+        ),
     )
-    found = numbers(query(tmp_path, CODEC, Wanted.of(CODEC, **wanted)))  # type: ignore[arg-type]
-    assert found == (expected if wanted else [*expected, 5])
+    journal.write(record(3), kind=EntryKind.START)
+    journal.write(
+        record(3, dialled="70012345", callee=None, tenant="acme", order_id="order of 13912345678", shown=None)
+    )
+    journal.write(record(4, caller=None, callee="+861062000001", dialled=None, reason="callee_busy"))
+    nobody = {"setup_time": None, "caller": None, "dialled": None, "reason": None, "order_id": None}
+    journal.write(record(5, **nobody))
+    return journal
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("filled", [0, 100])
+@pytest.mark.parametrize(("wanted", "expected"), WANTED)
+def test_what_is_wanted_is_found(
+    tmp_path: Path, wanted: dict[str, object], expected: list[int], filled: int, indexed: bool
+) -> None:
+    """Alone in a segment, and among so many others that the index is asked."""
+    journal = various(tmp_path)
+    others = {"caller": "+8613100000000", "callee": "+8613100000001", "dialled": "7009", "shown": "7008"}
+    for number in range(filled):
+        journal.write(
+            record(1000 + number, **others, reason="frozen", tenant="other", order_id=f"other-{number}")
+        )
+    journal.next()
+    if indexed:
+        make_indexes(tmp_path)
+    found = ask(tmp_path, Wanted.of(CODEC, **wanted))  # type: ignore[arg-type]
+    assert [number for number in found if number < 1000] == expected
+    if wanted and not {"since", "until"} & set(wanted):
+        assert len(found) == len(expected)
+
+
+def test_an_index_is_what_answers(tmp_path: Path) -> None:
+    """For a segment whose frames cannot be read otherwise."""
+    journal = various(tmp_path)
+    for number in range(100):
+        journal.write(record(1000 + number, caller="+8613100000000"))
+    damaged = journal.positions[50].offset
+    journal.next()
+    make_indexes(tmp_path)
+    flip(tmp_path / "segment-0000000001.journal", damaged)
+    assert ask(tmp_path, Wanted.of(CODEC, caller="13800000001")) == [1, 3]
+    broken: list[str] = []
+    assert len(list(query([tmp_path], CODEC, broken=broken.append))) == 104
+    assert len(broken) == 1
+    assert f"bytes {damaged} to " in broken[0]
+
+
+@pytest.mark.parametrize("place", [3, 30, 200, 4096, 4200, 8000, -1, -700])
+def test_a_damaged_index_gives_no_wrong_answer(tmp_path: Path, place: int) -> None:
+    journal = various(tmp_path)
+    for number in range(200):
+        journal.write(record(1000 + number, caller="+8613100000000"))
+    journal.next()
+    make_indexes(tmp_path)
+    flip(index_path(tmp_path / "segment-0000000001.journal"), place)
+    for wanted, expected in WANTED:
+        found = ask(tmp_path, Wanted.of(CODEC, **wanted))  # type: ignore[arg-type]
+        assert [number for number in found if number < 1000] == expected
+
+
+def test_an_index_of_something_else_is_not_used(tmp_path: Path) -> None:
+    journal = various(tmp_path)
+    journal.next()
+    make_indexes(tmp_path)
+    first = tmp_path / "segment-0000000001.journal"
+    index = index_path(first).read_bytes()
+    for number in range(100):
+        journal.write(record(1000 + number, caller="+8613700000003"))
+    journal.write(record(2000, caller="+8613800000001"))
+    journal.next()
+    index_path(tmp_path / "segment-0000000002.journal").write_bytes(index)
+    assert ask(tmp_path, Wanted.of(CODEC, caller="13800000001")) == [1, 3, 2000]
+
+
+def test_an_index_of_a_segment_that_grew_is_not_used(tmp_path: Path) -> None:
+    journal = Segments(tmp_path)
+    for number in range(100):
+        journal.write(record(1000 + number, caller="+8613700000003"))
+    make_index(SegmentFile(1, journal.path))
+    assert ask(tmp_path, Wanted.of(CODEC, caller="13800000001")) == []
+    journal.write(record(1))
+    assert ask(tmp_path, Wanted.of(CODEC, caller="13800000001")) == [1]
+
+
+def test_orders_whose_records_do_not_open_are_looked_for_one_by_one(tmp_path: Path) -> None:
+    """An index made without a key that has come back."""
+    journal = various(tmp_path)
+    for number in range(100):
+        journal.write(record(1000 + number, order_id="other"))
+    journal.next()
+    blind = RecordCodec(Sealer(KeyRing({2: b"x" * 32}, 2, b"")), LookupTokens(RING.lookup))
+    make_indexes(tmp_path, blind)
+    assert ask(tmp_path, Wanted.of(CODEC, order_id="order-99887")) == [1, 2, 4]
+    assert ask(tmp_path, Wanted.of(CODEC, caller="13800000001"))[:2] == [1, 3]
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"caller": "700123456789012"}, {"caller": ""}, {"callee": "110"}, {"dialled": "nobody"}]
+    "wanted",
+    [{"caller": "700123456789012"}, {"caller": ""}, {"callee": "110"}, {"dialled": "nobody"}, {"shown": "x"}],
 )
 def test_what_is_no_number_cannot_be_looked_for(wanted: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wanted))}: is no"):
@@ -95,107 +211,218 @@ def test_what_is_no_number_cannot_be_looked_for(wanted: dict[str, str]) -> None:
 
 def test_only_what_matches_is_opened(tmp_path: Path) -> None:
     """Somebody without the sealing key can still search, so nothing is opened to find out."""
-    write(tmp_path / FIRST, [record(1), record(2)])
+    Segments(tmp_path).write(record(1), record(2))
     blind = RecordCodec(Sealer(KeyRing({1: b"x" * 32}, 1, b"")), LookupTokens(RING.lookup))
     said: list[str] = []
-    assert list(query(tmp_path, blind, Wanted.of(blind, caller="13900000000"), broken=said.append)) == []
+    assert list(query([tmp_path], blind, Wanted.of(blind, caller="13900000000"), broken=said.append)) == []
     assert said == []
-    assert list(query(tmp_path, blind, Wanted.of(blind, caller="13800000001"), broken=said.append)) == []
+    assert list(query([tmp_path], blind, Wanted.of(blind, caller="13800000001"), broken=said.append)) == []
     assert len(said) == 2
 
 
-def test_torn_and_damaged_lines_are_told_and_passed_over(tmp_path: Path) -> None:
-    torn = line(record(3))[:200]
-    write(tmp_path / FIRST, [record(1), b"\0" * 4096 + b"\n", b"{}\n", record(2), torn])
-    write(tmp_path / SECOND, [line(record(4)).replace(b"normal", b"frozen"), record(5), torn])
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    journal = Segments(tmp_path)
+    for number in range(1, 7):
+        journal.write(record(number))
+        journal.next()
+    journal.write(record(7))
+    (tmp_path / "segment-0000000002.journal").unlink()
+    third = tmp_path / "segment-0000000003.journal"
+    third.write_bytes(third.read_bytes()[:-300])
     said: list[str] = []
-    assert numbers(query(tmp_path, CODEC, broken=said.append)) == [1, 2, 5]
-    assert len(said) == 3  # what is torn at the end may only not be complete yet
+    assert numbers(query([tmp_path], CODEC, broken=said.append)) == [1, 4, 5, 6, 7]
+    assert said[0] == "segment 2 is missing"
+    assert said[1].startswith(f"{third}: cut off or damaged behind byte ")
+    assert len(said) == 2
+
+
+def test_a_piece_of_a_segment_that_was_begun_elsewhere_does_not_count(tmp_path: Path) -> None:
+    spare = tmp_path / "spare"
+    journal = Segments(tmp_path)
+    journal.write(record(1))
+    journal.next(spare)
+    journal.write(record(2))
+    (tmp_path / "segment-0000000002.journal").write_bytes(journal.path.read_bytes()[:60])
+    for directories in ([tmp_path, spare], [spare, tmp_path]):
+        assert [segment.path.parent for segment in segments(directories)] == [tmp_path, spare]
+        assert numbers(query(directories, CODEC)) == [1, 2]
+
+
+def test_torn_and_damaged_lines_of_old_are_told_and_passed_over(tmp_path: Path) -> None:
+    torn = old_line(record(3))[:200]
+    write_old(tmp_path / FIRST, [record(1), b"\0" * 4096 + b"\n", b"{}\n", record(2), torn])
+    write_old(tmp_path / SECOND, [old_line(record(4)).replace(b"normal", b"frozen"), record(5), torn])
+    said: list[str] = []
+    assert numbers(query([tmp_path], CODEC, broken=said.append)) == [1, 2, 5]
+    assert len(said) == 3  # what is torn at the end was never complete
     assert f"{4:024x}" in said[2]
-    assert numbers(query(tmp_path, CODEC, newest_first=True)) == [5, 2, 1]
-    assert numbers(tail(tmp_path, CODEC, 2)) == [2, 5]
-
-
-def test_calls_without_an_end_are_shown_when_asked_for(tmp_path: Path) -> None:
-    started = [line(record(number, release_time=None), EntryKind.START) for number in (1, 2, 3)]
-    write(tmp_path / FIRST, [started[0], started[1], record(1), started[2]])
-    write(tmp_path / SECOND, [record(2, reason="frozen")])
-    assert numbers(query(tmp_path, CODEC)) == [1, 2]
-    assert numbers(query(tmp_path, CODEC, open_calls=True)) == [1, 2, 3]
-    assert numbers(query(tmp_path, CODEC, open_calls=True, newest_first=True)) == [3, 2, 1]
-    # an end of another reason is an end all the same
-    assert numbers(query(tmp_path, CODEC, Wanted.of(CODEC, reason="normal"), open_calls=True)) == [1, 3]
-    assert list(query(tmp_path, CODEC, Wanted(since=SETUP + 9000), open_calls=True)) == []
-    still_open = list(query(tmp_path, CODEC, open_calls=True))[-1]
-    assert (still_open["release_time"], still_open["answer_time"]) == (None, "2026-01-31T08:00:01.250Z")
+    assert numbers(tail([tmp_path], CODEC, 3)) == [2, 5]
 
 
 def test_the_tail_is_the_last_ones_the_oldest_first(tmp_path: Path) -> None:
-    write(tmp_path / FIRST, [record(1), record(2)])
-    write(tmp_path / SECOND, [line(record(8), EntryKind.START), record(3), line(record(9), EntryKind.START)])
-    assert numbers(tail(tmp_path, CODEC, 2)) == [2, 3]
-    assert numbers(tail(tmp_path, CODEC, 99)) == [1, 2, 3]
-    assert numbers(tail(tmp_path, CODEC, 0)) == []
+    write_old(tmp_path / FIRST, [record(1), record(2)])
+    journal = Segments(tmp_path)
+    journal.write(record(8), kind=EntryKind.START)
+    journal.write(record(3), record(4))
+    journal.next()
+    journal.write(record(5))
+    journal.write(record(9), kind=EntryKind.START)
+    assert numbers(tail([tmp_path], CODEC, 1)) == [5]
+    assert numbers(tail([tmp_path], CODEC, 2)) == [4, 5]
+    assert numbers(tail([tmp_path], CODEC, 4)) == [2, 3, 4, 5]
+    assert numbers(tail([tmp_path], CODEC, 99)) == [1, 2, 3, 4, 5]
+    assert numbers(tail([tmp_path], CODEC, 0)) == []
 
 
 class Script:
     """Stands in for the passing of time: each wait does the next thing, after the last there is no more."""
 
-    def __init__(self, *steps: object) -> None:
+    def __init__(self, *steps: Callable[[], object]) -> None:
         self.steps = list(steps)
 
     def __call__(self) -> bool:
-        step = self.steps.pop(0)
-        assert callable(step)
-        step()
+        self.steps.pop(0)()
         return bool(self.steps)
 
 
 def test_following_gives_each_record_once_as_it_comes(tmp_path: Path) -> None:
-    half = line(record(4))
-    write(tmp_path / FIRST, [record(1), record(2)])
+    journal = Segments(tmp_path)
+    journal.write(record(1), record(2))
+    whole = b""
+
+    def half() -> None:
+        nonlocal whole
+        journal.write(record(4))
+        whole = journal.path.read_bytes()
+        offset = journal.positions[-1].offset
+        journal.path.write_bytes(whole[: offset + 200] + bytes(len(whole) - offset - 200))
+
+    def start_and_end() -> None:
+        journal.write(record(7), kind=EntryKind.START)
+        journal.write(record(3))
+
+    def end_and_end_in_the_next() -> None:
+        journal.write(record(6))
+        journal.next(footer=False)
+        journal.write(record(7))
+
     script = Script(
-        lambda: write(tmp_path / FIRST, [line(record(7), EntryKind.START), record(3), half[:100]]),
+        start_and_end,
         lambda: None,
-        lambda: write(tmp_path / FIRST, [half[100:]]),
-        lambda: write(tmp_path / SECOND, [record(5)]),  # the engine was started anew
-        lambda: write(tmp_path / FIRST, [b"torn"]),
-        lambda: write(tmp_path / SECOND, [record(6)]),
+        half,
+        lambda: journal.path.write_bytes(whole),
+        journal.next,
+        lambda: journal.write(record(5)),
+        end_and_end_in_the_next,
+        lambda: (tmp_path / "segment-0000000004.journal").write_bytes(bytes(5000)),  # made in advance
+        lambda: journal.write(record(8), record(9)),
     )
-    assert numbers(tail(tmp_path, CODEC, 1, wait=script)) == [2, 3, 4, 5, 6]
+    said: list[str] = []
+    assert numbers(tail([tmp_path], CODEC, 1, wait=script, broken=said.append)) == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert said == []
 
 
 def test_following_begins_before_there_is_anything(tmp_path: Path) -> None:
     directory = tmp_path / "records"
-    script = Script(directory.mkdir, lambda: write(directory / FIRST, [record(1)]))
-    assert numbers(tail(directory, CODEC, 5, wait=script)) == [1]
+    script = Script(directory.mkdir, lambda: Segments(directory).write(record(1)), lambda: None)
+    assert numbers(tail([directory], CODEC, 5, wait=script)) == [1]
 
 
 def test_what_comes_between_the_tail_and_the_first_wait_is_not_missed(tmp_path: Path) -> None:
-    write(tmp_path / FIRST, [record(1)])
-    following = tail(tmp_path, CODEC, 5, wait=Script(lambda: None))
+    journal = Segments(tmp_path)
+    journal.write(record(1))
+    following = tail([tmp_path], CODEC, 5, wait=Script(lambda: None))
     assert numbers([next(following)]) == [1]
-    write(tmp_path / FIRST, [record(2)])
+    journal.write(record(2))
     assert numbers(following) == [2]
 
 
-def test_an_export_is_json_lines_in_clear(tmp_path: Path) -> None:
-    write(tmp_path / FIRST, [record(1), record(2)])
-    exported = list(export(query(tmp_path, CODEC)))
-    assert [one[-1:] for one in exported] == [b"\n", b"\n"]
-    assert [json.loads(one)["record_id"] for one in exported] == [f"{1:024x}", f"{2:024x}"]
-    assert json.loads(exported[0])["callee"] == ANSWERED.callee
+def test_reading_goes_on_behind_any_position(tmp_path: Path) -> None:
+    write_old(tmp_path / FIRST, [record(1), record(2)])
+    write_old(tmp_path / FIRST.replace("000.ndjson", "500.ndjson"), [record(3)])
+    write_old(tmp_path / SECOND, [record(4)])
+    journal = Segments(tmp_path)
+    journal.write(record(5), record(6))
+    journal.next()
+    journal.write(record(9), kind=EntryKind.START)
+    journal.write(record(7))
+    everything = list(records_after([tmp_path], CODEC, BEGINNING))
+    assert numbers_of(everything) == [1, 2, 3, 4, 5, 6, 7]
+    assert [one.position for one in everything] == sorted({one.position for one in everything})
+    assert [one.position for one in everything[4:]] == [journal.positions[at] for at in (0, 1, 3)]
+    for index, one in enumerate(everything):
+        assert list(records_after([tmp_path], CODEC, one.position)) == everything[index + 1 :]
+        assert Position.parse(str(one.position)) == one.position
+    seen: list[Position] = []
+    list(records_after([tmp_path], CODEC, BEGINNING, seen=seen.append))
+    assert seen[4:] == journal.positions
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(st.integers(0, 70_000), max_size=12), st.booleans())
-def test_backwards_is_forwards_turned_whatever_the_lengths(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], torn: bool
+def test_a_position_that_there_is_not(tmp_path: Path) -> None:
+    journal = Segments(tmp_path, 3)
+    journal.write(record(1))
+    for text, why in (
+        ("2:40:0", "there is no segment 2"),
+        ("4:40:0", "there is no segment 4"),
+        ("3:41:0", "no frame begins there"),
+        ("3:999999:0", "no frame begins there"),
+    ):
+        with pytest.raises(ValueError, match=f"position {text}: {why}"):
+            list(records_after([tmp_path], CODEC, Position.parse(text)))
+    assert journal.chain != NO_CHAIN
+
+
+FEW = st.sampled_from([None, "1", "2", "3"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_is_asked_an_index_changes_no_answer(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    directory = tmp_path_factory.mktemp("lengths")
-    write(directory / FIRST, [record(number, content="x" * length) for number, length in enumerate(lengths)])
-    write(directory / FIRST, [b"torn" * 40_000] if torn else [])
-    forwards = list(query(directory, CODEC))
-    assert numbers(forwards) == list(range(len(lengths)))
-    assert list(query(directory, CODEC, newest_first=True)) == forwards[::-1]
-    assert list(tail(directory, CODEC, 3)) == forwards[-3:]
+    directory = tmp_path_factory.mktemp("any")
+    journal = Segments(directory)
+    drawn = data.draw(st.lists(st.tuples(FEW, FEW, FEW, FEW, FEW, FEW, FEW), min_size=1, max_size=60))
+    kept = []
+    for number, (caller, callee, dialled, shown, tenant, reason, order_id) in enumerate(drawn):
+        kept.append(
+            record(
+                number,
+                caller=caller and f"+861380000000{caller}",
+                callee=callee and f"+861390000000{callee}",
+                dialled=dialled and f"70012345678901{dialled}",
+                shown=shown and f"70012345678901{shown}",
+                tenant=tenant,
+                reason=reason,
+                order_id=order_id,
+            )
+        )
+        journal.write(kept[-1])
+        if number % 25 == 24:
+            journal.next()
+    journal.next()
+    asked = [data.draw(FEW) for _ in range(7)]
+    caller, callee, dialled, shown, tenant, reason, order_id = asked
+    since, until = (data.draw(st.none() | st.integers(SETUP, SETUP + 60_000)) for _ in range(2))
+    wanted = Wanted.of(
+        CODEC,
+        caller=caller and f"1380000000{caller}",
+        callee=callee and f"1390000000{callee}",
+        dialled=dialled and f"70012345678901{dialled}",
+        shown=shown and f"70012345678901{shown}",
+        tenant=tenant,
+        reason=reason,
+        order_id=order_id,
+        since=since,
+        until=until,
+    )
+    expected = [
+        number
+        for number, one in enumerate(drawn)
+        if all(want in (None, has) for want, has in zip(asked, one, strict=True))
+        and (since is None or SETUP + 1000 * number >= since)
+        and (until is None or SETUP + 1000 * number < until)
+    ]
+    assert ask(directory, wanted) == expected
+    make_indexes(directory)
+    assert ask(directory, wanted) == expected

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.sealing.keys import LOOKUP_VARIABLE, SEALING_VARIABLE, KeyRing, KeysUnusable
+from engine.sealing.cipher import SealBroken, Sealer
+from engine.sealing.keys import LOOKUP_VARIABLE, SEALING_VARIABLE, KeyRing, KeysUnusable, rotate_sealing
 
 HEX = "00112233445566778899aabbccddeeff" * 2
 OTHER_HEX = "ffeeddccbbaa99887766554433221100" * 2
@@ -161,3 +162,31 @@ def test_printing_a_ring_shows_no_key(tmp_path: Path) -> None:
     for key in (ring.lookup, ring.sealing[1]):
         assert key.hex() not in shown
         assert repr(key) not in shown
+
+
+def test_after_a_rotation_the_new_key_seals_and_the_old_one_opens(tmp_path: Path) -> None:
+    old = KeyRing.open(tmp_path / "keys", {})
+    sealer = Sealer(old)
+    before = sealer.seal(b"before", b"")
+    assert rotate_sealing(tmp_path / "keys", {}) == (2, tmp_path / "keys" / "sealing-2.key")
+    ring = KeyRing.open(tmp_path / "keys", {}, create=False)
+    assert (ring.current, ring.sealing[1], ring.lookup) == (2, old.sealing[1], old.lookup)
+    after = Sealer(ring).seal(b"after", b"")
+    with pytest.raises(SealBroken):
+        sealer.open(after, b"")
+    sealer.take(ring)
+    assert sealer.open(before, b"") == b"before"
+    assert sealer.open(after, b"") == b"after"
+    assert sealer.seal(b"x", b"")[1] == 2
+
+
+def test_keys_of_the_environment_are_rotated_there(tmp_path: Path) -> None:
+    with pytest.raises(KeysUnusable, match=f"the keys stand in {SEALING_VARIABLE}"):
+        rotate_sealing(tmp_path, {SEALING_VARIABLE: f"1:{HEX}"})
+
+
+def test_there_are_no_more_keys_than_ids(tmp_path: Path) -> None:
+    KeyRing.open(tmp_path / "keys", {})
+    (tmp_path / "keys" / "sealing-1.key").rename(tmp_path / "keys" / "sealing-255.key")
+    with pytest.raises(KeysUnusable, match="no ids behind 255"):
+        rotate_sealing(tmp_path / "keys", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from dataclasses import dataclass, field
 
 from engine.authorization.gate import Gate, Policy
@@ -15,6 +16,7 @@ from engine.numbering.binding import Direction, Found, Model, NumberBinding
 from engine.numbering.numbers import MaskedNumber, RealNumber, parse_real
 from engine.observe.tally import Tally
 from engine.routing.trunks import Trunk, TrunkSettings, TrunkTable
+from engine.sip.dialog import Dialog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Outbox
 from engine.sip.timers import TimerValues
@@ -91,13 +93,15 @@ class Kept:
     starts: list[CallRecord] = field(default_factory=list)
     ends: list[CallRecord] = field(default_factory=list)
     start_places: dict[str, int] = field(default_factory=dict)
+    legs: list[bytes] = field(default_factory=list)  # of each START, pickled as they were
 
-    def write(self, kind: EntryKind, record: CallRecord) -> None:
+    def write(self, kind: EntryKind, record: CallRecord, legs: tuple[Dialog, Dialog] | None = None) -> None:
         if self.broken:
             self.broken -= 1
             raise OSError("simulated: no space left")
         if kind == EntryKind.START:
             self.starts.append(copy.copy(record))
+            self.legs.append(pickle.dumps(legs))
             self.start_places[record.record_id] = len(self.world.log)
         else:
             self.ends.append(copy.copy(record))
@@ -124,6 +128,7 @@ class SimulatedEngine:
         self.records = Kept(world)
         self.tally = Tally()
         self.faults: list[Exception] = []
+        self.clock_set_ms = 0  # by how much somebody has set the wall clock
         identifiers = Tokens("")
         sent_by = dict.fromkeys(("udp", "tcp"), f"{address[0]}:{address[1]}")
         self.board = Board(
@@ -142,7 +147,7 @@ class SimulatedEngine:
         world.add(self)
 
     def utc_ms(self) -> int:
-        return EPOCH_MS + round((self.world.now - 1000.0) * 1000)
+        return EPOCH_MS + self.clock_set_ms + round((self.world.now - 1000.0) * 1000)
 
     def report(self, where: str, error: Exception) -> None:
         self.faults.append(error)
