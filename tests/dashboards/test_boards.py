@@ -127,6 +127,9 @@ def test_every_metric_is_on_some_dashboard() -> None:
     assert missing == {
         catalogue.MESSAGES,  # text messages are not built
         catalogue.CAPTURED,  # opt-in
+        catalogue.OUTLET_FAILURES,  # opt-in; the alerts ask whether an outlet works and how old what it lacks is
+        catalogue.OUTLET_LAG_RECORDS,
+        catalogue.OUTLET_RECORDS,
     }
 
 
