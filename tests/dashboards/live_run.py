@@ -20,6 +20,8 @@ import yaml
 from engine.cli.engine_client import EngineRefused, ask
 from engine.lab.engine_process import Engine
 from engine.lab.processes import Processes
+from engine.lab.records import LabRecords
+from engine.records.query import Record
 from engine.settings import Settings, load_settings
 from tests.dashboards.boards import ROOT, Query, queries, variables
 from tests.dashboards.parties import (
@@ -63,7 +65,8 @@ def dialled(callee: str) -> str:
 @dataclass(slots=True)
 class Seen:
     """What came of it. `statuses`: final statuses by what was tried. `midway`, `last`: pages of /metrics, the last
-    one while draining. `answers`: Prometheus' to each query; `variables`: by dashboard and definition."""
+    one while draining. `records`: all of them, from the disk. `answers`: Prometheus' to each query; `variables`: by
+    dashboard and definition."""
 
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     midway: str = ""
@@ -73,6 +76,7 @@ class Seen:
     alerts: list[dict[str, Any]] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     top: dict[str, Any] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
 
 
 async def run(folder: Path) -> Seen:
@@ -94,9 +98,11 @@ async def run(folder: Path) -> Seen:
             processes=processes,
         )
         try:
-            return await _Run(folder, config, settings, callers, strangers).all()
+            seen = await _Run(folder, config, settings, callers, strangers).all()
         finally:
             await engine.stop()
+        seen.records = LabRecords(folder / "var", settings).of_calls_since(0)
+        return seen
     finally:
         for party in (callees, callers, strangers):
             party.stop()

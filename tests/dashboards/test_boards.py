@@ -124,13 +124,16 @@ def test_every_metric_is_on_some_dashboard() -> None:
         for metric in catalogue.METRICS
         if not {metric.name, f"{metric.name}_bucket", f"{metric.name}_sum"} & shown
     }
-    assert missing == {
-        catalogue.MESSAGES,  # text messages are not built
-        catalogue.CAPTURED,  # opt-in
-        catalogue.OUTLET_FAILURES,  # opt-in; the alerts ask whether an outlet works and how old what it lacks is
-        catalogue.OUTLET_LAG_RECORDS,
-        catalogue.OUTLET_RECORDS,
-    }
+    assert (
+        missing
+        == {
+            catalogue.MESSAGES,  # text messages are not built
+            catalogue.CAPTURED,  # opt-in
+            catalogue.OUTLET_FAILURES,  # opt-in; the alerts ask whether an outlet works and how old what it lacks is
+            catalogue.OUTLET_LAG_RECORDS,
+            catalogue.OUTLET_RECORDS,
+        }
+    )
 
 
 def test_grafana_finds_the_dashboards() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.lab.judge import attempts_of
 from engine.observe import catalogue
 from tests.dashboards.boards import Query, queries, variables
 from tests.dashboards.live_run import HOST, MOST_CALLS, NOBODY, Seen, run
@@ -80,6 +82,25 @@ def test_each_outcome_is_counted_once(
 ) -> None:
     tried = sum(count for (one, _), count in seen.statuses.items() if one == what)
     assert total(last, catalogue.CALLS, disposition=disposition, reason=reason) == tried > 0
+
+
+def test_records_and_counters_agree_to_the_call(seen: Seen, last: Samples) -> None:
+    """Over every kind of outcome, and with what the callers themselves were told."""
+    recorded: Counter[tuple[str, str]] = Counter()
+    for record in seen.records:
+        recorded[str(record["disposition"]), str(record["reason"])] += attempts_of(record)
+    counted: Counter[tuple[str, str]] = Counter()
+    for (name, labels), value in last.items():
+        if name == catalogue.CALLS and value:
+            of = dict(labels)
+            counted[of["disposition"], of["reason"]] += round(value)
+    assert recorded == counted
+    assert recorded["answered", "normal"] == sum(
+        n for (_, status), n in seen.statuses.items() if status == 200
+    )
+    assert recorded.total() >= sum(seen.statuses.values())
+    ids = [record["record_id"] for record in seen.records]
+    assert len(ids) == len(set(ids))
 
 
 def test_answered_calls_are_counted_and_measured(seen: Seen, last: Samples) -> None:
