@@ -163,8 +163,10 @@ class Runner:
 
     def _run(self) -> None:
         outlet = self.outlet
-        while not self._stopping:
+        while True:
             self._wake.clear()
+            if self._stopping:  # looked at behind the clearing, for it may come at any moment
+                break
             place, self._place = self._place, None
             if place is not None:
                 try:
@@ -174,7 +176,7 @@ class Runner:
                     self._answer = str(error)
                 self._answered.set()
             self._wake.wait(outlet.step())
-        self._wake.clear()
+        outlet.wanted = lambda: False
         outlet.last()
 
 

@@ -20,6 +20,8 @@ from engine.app.unix_door import connect
 from engine.settings import load_settings
 from engine.stores.generations import current_generation
 from tests.app.tables import ROOT, behave, row, write_config, write_table
+from tests.records.samples import record
+from tests.records.segments import Segments
 
 FAKE = "tests.app.fake_signalling"
 
@@ -388,3 +390,25 @@ async def test_an_operator_reaches_it_over_the_socket(tmp_path: Path) -> None:
         assert answer["result"]["rows"] == 3
         writer.close()
         await writer.wait_closed()
+
+
+async def test_outlets_are_asked_and_counted_and_no_matter_of_readiness(tmp_path: Path) -> None:
+    async with running(tmp_path, "outlets.billing.rotate_s=1") as engine:
+
+        async def working() -> bool:
+            return bool((await engine.ask("outlets.list"))[0]["error"] == "")
+
+        await until(working)
+        journal = Segments(engine.data_dir / "records")
+        journal.write(record(1))
+
+        async def failing() -> bool:
+            return "does not open" in (await engine.ask("outlets.list"))[0]["error"]  # the journal's are others
+
+        await until(failing)
+        assert await engine.get("/readyz") == (200, "ok\n")
+        _, page = await engine.get("/metrics")
+        assert 'mask700_outlet_up{outlet="billing"} 0.0' in page
+        assert 'mask700_outlet_lag_records{outlet="billing"} 1.0' in page
+        assert (await engine.ask("outlets.reset", name="billing", to="now"))["lag_records"] == 0
+        await until(working)

@@ -1,5 +1,7 @@
 """Outlets: every record once, from a durable place on, in files as others take them."""
 
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ from engine.calls.record import EntryKind
 from engine.records.outlet_place import oldest_needed
 from engine.records.outlets import POLL_SECONDS
 from engine.records.rows import header
+from engine.sealing.signing import public_pem
 from tests.records.old_lines import FIRST, write_old
-from tests.records.outlet_places import Place, read_manifest, rows_of
-from tests.records.samples import record
+from tests.records.outlet_places import SIGNING, Place, read_manifest, rows_of
+from tests.records.samples import journal_in, record, write
 from tests.records.segments import Segments
 
 
@@ -158,3 +161,47 @@ def test_records_of_version_0_1_0_come_first(place: Place) -> None:
     journal.write(record(3))
     place.outlet().last()
     assert place.ids() == [1, 2, 3]
+
+
+def test_a_journal_that_is_being_written_is_given_out_to_its_last_record(place: Place) -> None:
+    """Read by a thread while another one writes and rotates, as the engine's processes do."""
+    journal = journal_in(place.records, place.root / "spare")
+    outlet = place.outlet(rotate_mib=1, numbers="clear", format="jsonl")
+    over = threading.Event()
+
+    def give_out() -> None:
+        while not over.is_set():
+            outlet.step()
+        outlet.last()
+
+    reader = threading.Thread(target=give_out)
+    reader.start()
+    content = "x" * 500
+    for number in range(1, 6001):
+        write(journal, EntryKind.START, number)
+        write(journal, EntryKind.END, number, content=content)
+        if number % 3 == 0:
+            journal.flush()
+    journal.close()
+    over.set()
+    reader.join()
+    assert len(list(place.records.glob("segment-*.journal"))) > 4
+    assert place.ids(form="jsonl") == list(range(1, 6001))
+    assert (outlet.status().failures, outlet.status().lag_records) == (0, 0)
+
+
+def test_openssl_proves_a_manifest(place: Place) -> None:
+    """By the two lines that stand in README.md."""
+    Segments(place.records).write(record(1))
+    place.outlet().last()
+    (path,) = place.files()
+    public = place.root / "signing-1.pub"
+    public.write_bytes(public_pem(SIGNING.private[1]))
+    script = (
+        f"head -n 1 {path}.manifest > statement; tail -n 1 {path}.manifest | base64 -d > signature\n"
+        f"openssl pkeyutl -verify -pubin -inkey {public} -rawin -in statement -sigfile signature"
+    )
+    for changed, status in ((b"", 0), (b" ", 1)):
+        manifest = path.with_name(path.name + ".manifest")
+        manifest.write_bytes(changed + manifest.read_bytes())
+        assert subprocess.run(["sh", "-c", script], cwd=place.root, capture_output=True).returncode == status
