@@ -403,7 +403,9 @@ async def test_outlets_are_asked_and_counted_and_no_matter_of_readiness(tmp_path
         journal.write(record(1))
 
         async def failing() -> bool:
-            return "does not open" in (await engine.ask("outlets.list"))[0]["error"]  # the journal's are others
+            return (
+                "does not open" in (await engine.ask("outlets.list"))[0]["error"]
+            )  # the journal's are others
 
         await until(failing)
         assert await engine.get("/readyz") == (200, "ok\n")
