@@ -132,8 +132,8 @@ class Driver:
     def settle(self) -> None:
         """Ends a wake-up: keeps the records, sends what is to be sent, sets the timer."""
         outbox = self._core.outbox
+        self._keep_records()
         while outbox:
-            self._keep_records()
             batch = outbox[:]
             outbox.clear()
             if self.tap is not None:
@@ -146,7 +146,7 @@ class Driver:
                     sent = self.streams is not None and self.streams.send(data, flow)
                 if not sent and awaits_answer(data):
                     self._tell_failed(flow)
-        self._keep_records()
+            self._keep_records()  # of what could not be sent; it may also let go what had to wait for the disk
         deadline = self._core.next_deadline
         if deadline < self._armed:
             if self._timer is not None:

@@ -386,3 +386,20 @@ def test_far_ends_are_not_remembered_without_end() -> None:
             seen.add(id(flows[0]))
     assert len(seen) == 3
     ours.close()
+
+
+async def test_what_the_records_let_go_is_sent_in_the_same_wake_up(
+    engine: Engine, plain: socket.socket
+) -> None:
+    """A 200 that waited for the disk, say, when nothing else is to be sent."""
+    flow = Flow("udp", HOST, plain.getsockname()[1], 1, "lab")
+    held = [RESPONSE]
+
+    def let_go() -> None:
+        if held:
+            engine.core.outbox.append((flow, held.pop()))
+
+    engine.core.on_keep = let_go
+    engine.driver.settle()
+    assert engine.core.outbox == []
+    assert plain.recv(1000) == RESPONSE
