@@ -336,12 +336,13 @@ class Journal:
         return not pending
 
     def _rewrite(self, now: int) -> bool:
-        """Writes what is not synced once more, the same to the same place."""
+        """Writes what is not synced once more, the same to the same place; but nothing to a segment that is closed: its
+        descriptor may be another file's by now."""
         synced = self._syncing.synced
         return all(
             self._put(item.segment, item.data, item.offset, now)
             for item in self._unsynced
-            if item.sequence > synced
+            if item.sequence > synced and item.segment.descriptor >= 0
         )
 
     def _move(self, now: int) -> None:

@@ -114,8 +114,9 @@ class Syncing:
         with self._lock:
             finished, self._finished = self._finished, []
         for segment in finished:
+            descriptor, segment.descriptor = segment.descriptor, -1
             with contextlib.suppress(OSError):
-                self._disk.close(segment.descriptor)
+                self._disk.close(descriptor)
 
     def _discard(self, segment: OpenSegment) -> None:
         """Undoes what was made in advance."""

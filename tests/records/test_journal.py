@@ -330,6 +330,57 @@ def test_the_spare_directory_takes_over(tmp_path: Path, fault: str) -> None:
     assert [int(CODEC.parse(call.start).clear.record_id, 16) for call in found.interrupted] == [2]
 
 
+class OneFileFails(BadDisk):
+    """Syncs of the file with this name fail. `astray`: writes to descriptors that are closed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._open: dict[int, Path] = {}
+        self.astray = 0
+
+    def create(self, path: Path, size: int) -> int:
+        descriptor = super().create(path, size)
+        self._open[descriptor] = path
+        return descriptor
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
+        if descriptor not in self._open:
+            self.astray += 1
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return super().write(descriptor, data, offset)
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if self._open[descriptor].name == self._name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def close(self, descriptor: int) -> None:
+        self._open.pop(descriptor, None)
+        super().close(descriptor)
+
+
+def test_nothing_is_written_again_to_a_segment_that_is_closed(tmp_path: Path) -> None:
+    """The first segment is done while the second one fails: its descriptor may belong to another file by then."""
+    home, spare = tmp_path / "records", tmp_path / "spare"
+    disk = OneFileFails("segment-0000000002.journal")
+    journal = journal_in(home, spare, disk=disk)
+    until(lambda: journal.accepting)
+    first = journal.path
+    disk.stuck.clear()
+    number = 0
+    while journal.path == first:
+        write(journal, END, number)
+        assert journal.flush()
+        number += 1
+    disk.stuck.set()
+    until(lambda: journal.flush() and journal.elsewhere and journal.unsynced == 0 and not journal.failed)
+    assert disk.astray == 0
+    assert journal.close()
+    assert entries_in(home, spare) == [("END", at) for at in range(number)]
+    assert chain_holds(home, spare)
+
+
 def test_a_full_disk_is_met_when_the_next_segment_is_made(tmp_path: Path) -> None:
     """The spare takes the next one; and when there is room again, the first directory."""
     home, spare = tmp_path / "records", tmp_path / "spare"
