@@ -188,7 +188,7 @@ def tell(broken: Broken | None, what: str) -> None:
 
 
 def _begins_at(file: BinaryIO, offset: int) -> bool:
-    return read_frame(file, offset) is not None
+    return offset >= PREAMBLE_BYTES and read_frame(file, offset) is not None
 
 
 def _has_first_frame(path: Path) -> bool:

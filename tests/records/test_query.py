@@ -364,6 +364,7 @@ def test_a_position_that_there_is_not(tmp_path: Path) -> None:
     for text, why in (
         ("2:40:0", "there is no segment 2"),
         ("4:40:0", "there is no segment 4"),
+        ("3:2:0", "no frame begins there"),
         ("3:41:0", "no frame begins there"),
         ("3:999999:0", "no frame begins there"),
     ):
