@@ -38,6 +38,7 @@ from engine.records.frames import (
     read_segment,
 )
 from engine.records.open_segment import Beginning, OpenSegment
+from engine.records.reading import segments
 from engine.records.sealed_record import BrokenLine, RecordCodec
 
 _BLOCK = 1 << 20
@@ -141,15 +142,12 @@ class _Recovery:
         ]
 
     def _begun_files(self) -> list[SegmentFile]:
-        """What was made in advance is removed."""
-        begun: list[SegmentFile] = []
+        """Each once: a piece of one that was then begun elsewhere does not count. Removes what was made in advance."""
         for file in all_files(self._directories):
-            if is_begun(file.path):
-                begun.append(file)
-            else:
+            if not is_begun(file.path):
                 with contextlib.suppress(OSError):
                     self._disk.remove(file.path)
-        return begun
+        return segments(self._directories)
 
     def _where_to_begin(self) -> int:
         """The last segment whose header can be read: it says which calls were up."""

@@ -315,3 +315,26 @@ def test_segments_of_a_life_go_on_from_one_another(tmp_path: Path) -> None:
     assert sorted(entries_in(tmp_path)) == sorted(
         [(kind, number) for kind in ("START", "END") for number in range(4)]
     )
+
+
+@pytest.mark.parametrize("with_piece", ["records", "spare"])
+def test_a_piece_of_a_segment_that_was_begun_elsewhere_does_not_count(
+    tmp_path: Path, with_piece: str
+) -> None:
+    """A disk that failed has it still, where it could not even be removed."""
+    both = [tmp_path / "records", tmp_path / "spare"]
+    [whole] = [directory for directory in both if directory.name != with_piece]
+    journal = journal_in(whole)
+    write(journal, EntryKind.START, 1)
+    assert journal.flush()
+    assert journal.close()
+    [segment] = segment_files([whole])
+    piece = tmp_path / with_piece / segment.path.name
+    piece.parent.mkdir()
+    piece.write_bytes(segment.path.read_bytes()[:100] + bytes(3000))
+    kept = piece.read_bytes()
+    told: list[str] = []
+    found = recover(both, CODEC, told.append)
+    assert (told, len(found.interrupted)) == ([], 1)
+    assert found.beginning.chain == list(read_segment(segment.path))[-1].chain
+    assert piece.read_bytes() == kept
