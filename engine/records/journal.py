@@ -173,6 +173,7 @@ class Journal:
         """To be called about once a second: while calls are up it writes down that they still are, for a recovery to
         know until when; and it ends a segment whose time is over, though nothing happens."""
         now = monotonic_ns() // 1_000_000
+        self._forget_synced()  # else a disk that was slow would count as slow until something is written again
         if self._failing_since or self._pending:
             self.flush()
         elif now >= self._rotate_at and self._segment.starts + self._segment.ends:
@@ -214,12 +215,14 @@ class Journal:
                 open_calls.pop(record_id, None)
         self.written += len(batch)
         self._wrote(segment, octets, chain, wall, self.written)
-        syncing = self._syncing
-        synced, unsynced = syncing.synced, self._unsynced
+        self._forget_synced()
+        self._syncing.wrote(self.written)
+        return True
+
+    def _forget_synced(self) -> None:
+        synced, unsynced = self._syncing.synced, self._unsynced
         while unsynced and unsynced[0].sequence <= synced:
             self._unsynced_bytes -= len(unsynced.popleft().data)
-        syncing.wrote(self.written)
-        return True
 
     def _put(self, segment: OpenSegment, octets: bytes, offset: int, now: int) -> bool:
         """All of it, or `_failure` says why not; where it begins is not moved, so that it can be tried again."""
