@@ -173,6 +173,9 @@ class Driver:
             self._keep()
         except Exception as error:
             self._report("records", error)
+            # Nobody knows what has been kept: no call is answered now. Whoever answered repeats his 2xx.
+            outbox = self._core.outbox
+            outbox[:] = [item for item in outbox if not item[1].startswith(b"SIP/2.0 2")]
 
     def _tell_failed(self, flow: Flow) -> None:
         try:

@@ -191,6 +191,23 @@ async def test_records_that_cannot_be_kept_are_reported_and_the_rest_goes_on(
     assert plain.recv(100) == b"ONE"
 
 
+async def test_no_call_is_answered_by_a_wake_up_whose_records_could_not_be_kept(
+    engine: Engine, plain: socket.socket
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault of ours")
+
+    loop = asyncio.get_running_loop()
+    engine.core.on_keep = fail
+    engine.core.answer = lambda data: data
+    for data in (b"SIP/2.0 200 OK\r\n", b"SIP/2.0 180 Ringing\r\n"):
+        plain.sendto(data, (HOST, engine.port))
+    assert (await asyncio.wait_for(loop.sock_recv(plain, 100), 5)).startswith(b"SIP/2.0 180")
+    engine.core.on_keep = lambda: None
+    plain.sendto(b"SIP/2.0 200 again\r\n", (HOST, engine.port))
+    assert (await asyncio.wait_for(loop.sock_recv(plain, 100), 5)).startswith(b"SIP/2.0 200 again")
+
+
 # --- what cannot be sent ---
 
 
